@@ -52,8 +52,8 @@ class Evaluation(
     (0.5, 0.5, 0.5)
     """
 
-    predictions_before: tuple[str, str] | None = None
-    """The file and the split of the predictions of an earlier call. dsi keeps its
+    predictions_before: tuple[str, ...] | None = None
+    """The file and the splits of the predictions of an earlier call. dsi keeps its
     evaluation results and ignores files of predictions next to the checkpoints.
     """
 
@@ -66,12 +66,6 @@ class Evaluation(
             "value", self.predictions_split, groups.SPLITS, "predictions_split"
         )
         has_predictions = self.predictions not in (None, NONE)
-        split = self.predictions_split
-        if has_predictions and split in self.data:
-            message = f"--predictions and --{split} both give the {split} split"
-            raise UsageError(
-                message, hint="leave one of them out", code="two-sources", split=split
-            )
         if self.targets is not None and not has_predictions:
             raise UsageError(
                 "--targets needs --predictions FILE", code="targets-without-predictions"

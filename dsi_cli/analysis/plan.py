@@ -243,12 +243,14 @@ def make_plan(
         files = len(run.checkpoints)
         _log.debug("run %s in %s: %d files", run.name, run.folder, files)
     options, kept = _with_previous_settings(options, found, previous, say)
-    settings = previous_plan.settings_of(options)
 
     # Open everything that the options name, so that mistakes are found before long
     # work.
+    given_options = options
     options = with_local_files(options)
     inputs = open_inputs(options, say, progress)
+    splits = () if inputs.predictions is None else inputs.predictions.splits
+    settings = previous_plan.settings_of(given_options, splits)
     log = None if options.log is None else read_named_log(Path(options.log))
     given = _GivenLabels(inputs.labels, previous, is_kept="labels" in kept)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -143,9 +143,9 @@ def _run(values: Mapping[str, Any]) -> PlannedRun:
     )
 
 
-def settings_of(options: Options) -> dict[str, Any]:
+def settings_of(options: Options, splits: Collection[str]) -> dict[str, Any]:
     """Return the settings of a call as JSON for the next one; files by their absolute
-    path or URL.
+    path or URL. The call was given predictions of these splits.
     """
     settings: dict[str, Any] = {}
     for name, declared in SETTINGS.items():
@@ -162,7 +162,7 @@ def settings_of(options: Options) -> dict[str, Any]:
     evaluation = options.evaluation
     if evaluation.predictions is not None:
         file = _absolute(evaluation.predictions)
-        settings["predictions"] = [file, evaluation.predictions_split]
+        settings["predictions"] = [file, *sorted(splits)]
     elif evaluation.predictions_before is not None:
         settings["predictions"] = list(evaluation.predictions_before)
     return settings
@@ -186,8 +186,12 @@ def kept_settings(options: Options, runs: Mapping[str, PlannedRun]) -> dict[str,
             kept[name] = value
     # Predictions of an earlier call do not replace those that this call makes for the
     # same split.
-    if "predictions" in kept and kept["predictions"][1] in options.evaluation.data:
-        del kept["predictions"]
+    if "predictions" in kept:
+        file, *splits = kept["predictions"]
+        splits = [split for split in splits if split not in options.evaluation.data]
+        kept["predictions"] = [file, *splits]
+        if not splits:
+            del kept["predictions"]
     return kept
 
 
@@ -248,8 +252,8 @@ def with_settings(options: Options, kept: Mapping[str, Any]) -> Options:
     values = dict(kept)
     evaluation = options.evaluation
     if "predictions" in values:
-        file, split = values.pop("predictions")
-        evaluation = replace(evaluation, predictions_before=(file, split))
+        before = tuple(values.pop("predictions"))
+        evaluation = replace(evaluation, predictions_before=before)
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = tuple(value)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MAX_NAME_LENGTH = 40  # characters of a name in a table
 _COLUMNS = {
     "sample": ("sample", ""),
+    "file": ("file", ""),
+    "epochs": ("epochs", ""),
     "truth": ("truth", ""),
     "prediction": ("prediction", ""),
     "count": ("count", "d"),
@@ -51,15 +53,16 @@ def mistakes(
         int, option("--most -n", "NUMBER", "Number of rows of each table.", min=1)
     ] = 10,
     order: Annotated[
-        str,
+        str | None,
         option(
             "--sort",
             "ORDER",
-            "Order of the samples: unreasonable (far from the true class first) or"
-            " reasonable.",
-            ("unreasonable", "reasonable"),
+            "Order of the samples: unreasonable (far from the true class first),"
+            " reasonable, or surest (predicted so at the most of the last 5 epochs"
+            " first), the default of --split train with --truth and --prediction.",
+            ("unreasonable", "reasonable", "surest"),
         ),
-    ] = "unreasonable",
+    ] = None,
     truth: Annotated[
         str | None,
         option(
@@ -93,15 +96,17 @@ def mistakes(
 
     dsi lists the most frequently confused pairs of classes, and then single samples.
     Samples are sorted by the mean rank of the prediction by the network (NCSM) and by
-    WordNet. Rank 1 is the class most similar to the true one.
+    WordNet. Rank 1 is the class most similar to the true one. With --split train, the
+    surest mistakes are probably mislabelled images.
 
     Examples
     --------
     dsi mistakes dsi-out --epoch 25 -n 10
     dsi mistakes dsi-out --pairs --truth whale
     dsi mistakes dsi-out --sheet mistakes.png  # with the images
+    dsi mistakes dsi-out --split train --truth bus --prediction orange
     """
-    from dsi_cli.queries.mistakes import confused_pairs, worst_mistakes
+    from dsi_cli.queries.mistakes import SUREST, confused_pairs, worst_mistakes
     from dsi_cli.store.results import Results
 
     if pairs and sheet is not None:
@@ -125,6 +130,9 @@ def mistakes(
     samples = None if pairs else worst_mistakes(results, **selection)
     if samples is not None:
         selection["epoch"] = samples.attrs["epoch"]
+        if samples.attrs["order"] == SUREST:
+            selection["order"] = None
+    selection["order"] = selection["order"] or "unreasonable"
     confused = confused_pairs(results, **selection)
     unopened: dict[int, str] = {}
     if samples is not None and sheet is not None:
@@ -176,15 +184,22 @@ def _print_json(
 
 
 def _print_samples(samples: pd.DataFrame) -> None:
-    """Print samples; an image is shown as its path without the common folder."""
-    shown, folder = samples.copy(), ""
+    """Print samples; an image is shown as its path without the common folder. The
+    surest mistakes also have their number.
+    """
+    shown, folder, column = samples.copy(), "", "sample"
     shown["sample"] = shown["sample"].astype(str)
+    if "epochs" in shown:
+        column = "file"
+        shown["epochs"] = [
+            f"{row.epochs} of {row.of_epochs}" for row in samples.itertuples()
+        ]
     paths = shown["path"].dropna()
     folders = [os.path.dirname(path) for path in paths]  # noqa: PTH120
     with suppress(ValueError):  # the paths have no common folder, or there are none
         folder = os.path.commonpath(folders).rstrip("/")
     for row, path in paths.items():
-        shown.loc[row, "sample"] = path.removeprefix(f"{folder}/" if folder else "")
+        shown.loc[row, column] = path.removeprefix(f"{folder}/" if folder else "")
     tables.print_listing(shown, _COLUMNS, MAX_NAME_LENGTH)
     if folder:
         print(terminal_text(f"images in {folder}"))

@@ -5,12 +5,15 @@ An array has one row per epoch: predictions are ``(epochs, samples)``, scores ``
 samples, C)`` and confusion counts ``(epochs, C, C)``. The array of one epoch may lack
 the first axis. Scores are probabilities or logits, of which the arg max is the
 prediction. The arrays of an NPZ file have the names ``predictions`` or ``confusions``,
-``targets``, ``epochs`` and ``scores``, the score of each prediction.
+``targets``, ``epochs`` and ``scores``, the score of each prediction. Those of training
+images have these names after ``train_``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ from dsi_cli.predictions.epoch_predictions import (
 EXPECTED = (
     "predictions (epochs, samples), scores (samples, C) or confusions (epochs, C, C),"
     " in an NPZ file under the names predictions or confusions (also read: targets,"
-    " epochs, scores)"
+    " epochs, scores; and of training images train_predictions, train_targets, ...)"
 )
 ARRAY_NAMES = {
     "predictions": (*PREDICTION, "logits", "probabilities", "probs"),
@@ -40,6 +43,8 @@ ARRAY_NAMES = {
     "scores": ("score",),
 }
 """The names of each array in an NPZ file (`names_by_role`)."""
+CONTENTS = {"predictions", "confusions"}  # the arrays of which each split has one
+_OF_TRAIN = re.compile(r"train[^a-z0-9]+(?=.)", re.IGNORECASE)
 Arrays = Mapping[str, NDArray[Any]]
 FindTargets = Callable[[], EncodedLabels | None]
 """Returns the targets that the user gave or that are in the same folder, or None."""
@@ -48,9 +53,11 @@ FindTargets = Callable[[], EncodedLabels | None]
 def epochs_of_arrays(
     arrays: Arrays, path: Path, axis: str, find_targets: FindTargets
 ) -> list[EpochPredictions]:
-    """Return the epochs of arrays by name, in the order of their rows.
+    """Return the epochs of arrays by name, in the order of their rows; those of training
+    images are the last ones.
 
-    Raise `UsageError` if the arrays have other names, shapes or types, or if a square
+    Without epochs of their own, training predictions belong to the last ones in
+    ``epochs``. Raise `UsageError` if the arrays have other names, shapes or types, or if a square
     array may be a confusion matrix or predictions.
 
     Parameters
@@ -67,33 +74,75 @@ def epochs_of_arrays(
         "save such arrays with numpy.save or numpy.savez",
         code="predictions-array",
     )
-    by_role = {
-        role: arrays[name] for role, name in names_by_role(arrays, ARRAY_NAMES).items()
-    }
+    by_role, of_train = map(_arrays_by_role, split_off_train(arrays))
     if "" in arrays:
         are_confusions = _are_confusions(arrays[""], path, find_targets)
         by_role = {"confusions" if are_confusions else "predictions": arrays[""]}
+    parts = []
+    if by_role.keys() & CONTENTS or not of_train.keys() & CONTENTS:
+        parts += _epochs_of_split(by_role, str(path), axis, None, other)
+    if of_train.keys() & CONTENTS:
+        epochs = by_role.get("epochs")
+        for part in _epochs_of_split(of_train, f"{path}, train", axis, epochs, other):
+            parts.append(replace(part, split="train"))
+    return parts
+
+
+def split_off_train(arrays: Arrays) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays of test images, and those of training images without the
+    ``train_`` in their names.
+    """
+    others, of_train = {}, {}
+    for name, array in arrays.items():
+        prefix = _OF_TRAIN.match(name)
+        if prefix is None:
+            others[name] = array
+        else:
+            of_train[name[prefix.end() :]] = array
+    return others, of_train
+
+
+def _arrays_by_role(arrays: Arrays) -> dict[str, NDArray[Any]]:
+    names = names_by_role(arrays, ARRAY_NAMES)
+    return {role: arrays[name] for role, name in names.items()}
+
+
+def _epochs_of_split(
+    by_role: Arrays,
+    location: str,
+    axis: str,
+    shared_epochs: NDArray[Any] | None,
+    other: DsiError,
+) -> list[EpochPredictions]:
+    """Return the epochs of the arrays of one split; the last ones of the shared epochs
+    if it has none of its own.
+
+    Raise the error ``other`` if the shapes do not fit each other.
+    """
     predictions, confusions = by_role.get("predictions"), by_role.get("confusions")
     if confusions is not None and predictions is None:
         if confusions.ndim == 2:
             confusions = confusions[None]
         if not _are_square(confusions) or not confusions.size:
             raise other
-        counts = confusion_counts(confusions, path, axis)
+        counts = confusion_counts(confusions, location, axis)
         contents = [{"counts": matrix} for matrix in counts]
     elif predictions is not None and confusions is None and predictions.size:
-        contents = _predictions(by_role, path, other)
+        contents = _predictions(by_role, location, other)
     else:
         raise other
-    epochs = _epochs(by_role.get("epochs"), len(contents), path)
+    numbers = by_role.get("epochs")
+    if numbers is None and shared_epochs is not None:
+        numbers = np.atleast_1d(shared_epochs)[-len(contents) :]
+    epochs = _epochs(numbers, len(contents), location)
     parts = []
     for row, (epoch, fields) in enumerate(zip(epochs, contents, strict=True)):
-        location = str(path)
+        place = location
         if epoch is not None:
-            location += f", epoch {epoch}"
+            place += f", epoch {epoch}"
         elif len(epochs) > 1:
-            location += f", row {row}"
-        parts.append(EpochPredictions(location, epoch, **fields))
+            place += f", row {row}"
+        parts.append(EpochPredictions(place, epoch, **fields))
     return parts
 
 
@@ -132,7 +181,9 @@ def _are_confusions(
     return True
 
 
-def confusion_counts(values: NDArray[Any], path: Path, axis: str) -> NDArray[np.int64]:
+def confusion_counts(
+    values: NDArray[Any], path: Path | str, axis: str
+) -> NDArray[np.int64]:
     """Return confusion counts ``(..., C, C)`` with the truth on the rows; raise
     `UsageError` if they are no counts of samples.
     """
@@ -154,7 +205,7 @@ def confusion_counts(values: NDArray[Any], path: Path, axis: str) -> NDArray[np.
     return counts
 
 
-def _predictions(arrays: Arrays, path: Path, other: DsiError) -> list[dict[str, Any]]:
+def _predictions(arrays: Arrays, path: str, other: DsiError) -> list[dict[str, Any]]:
     """Return the fields of each epoch; targets of ``(samples,)`` apply to all epochs.
 
     Raise the error ``other`` if the shapes do not fit each other.
@@ -200,7 +251,7 @@ def _are_scores(values: NDArray[Any]) -> bool:
     return values.shape[-1] > 1 and bool((finite != np.round(finite)).any())
 
 
-def _require_numbers(scores: NDArray[Any], path: Path) -> None:
+def _require_numbers(scores: NDArray[Any], path: str) -> None:
     """Raise `UsageError` if a score ``(epochs, samples, C)`` is not a number."""
     places = np.argwhere(np.isnan(scores).any(axis=-1))
     if not len(places):
@@ -242,7 +293,7 @@ def encode(values: NDArray[Any], location: str) -> EncodedLabels:
 
 
 def _epochs(
-    values: NDArray[Any] | None, rows: int, path: Path
+    values: NDArray[Any] | None, rows: int, path: str
 ) -> list[int] | list[None]:
     if values is None:
         return [None] * rows

@@ -167,7 +167,8 @@ class EpochPredictions:
     Attributes
     ----------
     location : the file and the part of it, for messages.
-    epoch, run : the epoch and the run according to the file, or None.
+    epoch, run, split : the epoch, the run and the split (test or train) according to
+        the file, or None.
     predictions, targets : ``(N,)``, the labels in the order of the sample numbers, if
         these are known; the file may lack the targets.
     scores, samples, paths : ``(N,)``, the fields of `EvaluationResult` with the same
@@ -193,6 +194,7 @@ class EpochPredictions:
     counts: NDArray[np.int64] | None = None
     classes_of_counts: tuple[EncodedLabels, EncodedLabels] | None = None
     score_columns: int | None = None
+    split: str | None = None
 
     def result(
         self,

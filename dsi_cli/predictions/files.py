@@ -4,6 +4,9 @@ the predictions of each run.
 NPY and NPZ files are arrays (`numpy_files`), Parquet and CSV files are tables with one
 row per sample (`tables`). In a folder, the number after "epoch" or else the last number
 in the name of a file is its epoch. Files without a number are not read.
+
+Predictions are of test images, unless a table has a column ``split``, an NPZ file has
+``train_predictions``, or the file is `TRAIN_FILE`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,42 +37,70 @@ from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
 
 ARRAYS, TABLES = (".npy", ".npz"), (".parquet", ".csv")
-TARGETS_FILE = "targets.npy"
-NEARBY_FILES = (
-    "preds.npy",
-    "predictions.csv",
-    "predictions.parquet",
-    "predictions.npz",
-)
-"""The names of the files next to checkpoints that are read, in the order of the search;
-``preds.npy`` needs `TARGETS_FILE`.
+TRAIN_FILE = "preds_train.npy"
+TARGETS_FILES = {"preds.npy": "targets.npy", TRAIN_FILE: "targets_train.npy"}
+"""The name of the file with the targets of these files, which contain none."""
+NEARBY_FILES = {
+    "train": (TRAIN_FILE,),
+    "test": (
+        "preds.npy",
+        "predictions.csv",
+        "predictions.parquet",
+        "predictions.npz",
+    ),
+}
+"""The names of the files next to checkpoints that are read by the split of their
+predictions, in the order of the search. Tables and NPZ files may contain both splits.
 """
+NEARBY_NAMES = (*NEARBY_FILES["test"], *NEARBY_FILES["train"])
 EXPECTED = (
     f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder with one file"
     " per epoch or run"
 )
 
 
+class TargetFile(NamedTuple):
+    """The name of a file with targets, and the targets."""
+
+    name: str
+    labels: EncodedLabels
+
+
 @dataclass(frozen=True)
 class PredictionFile:
-    """The predictions in a file or a folder; `results` applies them to the epochs and
-    classes of a run.
+    """The predictions in a file or a folder. `of_run` returns those of one split, and
+    their `results` applies them to the epochs and classes of a run.
 
     Attributes
     ----------
-    name : the name of the file or folder.
-    truth_name : the name of the file with targets; None if the predictions contain the
-        targets.
-    epochs : the predictions of each epoch and run.
-    targets : the targets in the file ``truth_name``.
+    names : the name of the file or folder by split.
+    epochs : the predictions of each epoch, run and split, which all have a split.
+    truths : the targets in other files by split, if the predictions lack them.
     axis : "rows" or "columns", the axis of a confusion matrix that is the truth.
     """
 
-    name: str
-    truth_name: str | None
+    names: Mapping[str, str]
     epochs: tuple[EpochPredictions, ...] = field(repr=False)
-    targets: EncodedLabels | None = field(repr=False)
+    truths: Mapping[str, TargetFile] = field(repr=False)
     axis: str
+
+    @property
+    def splits(self) -> set[str]:
+        """The splits of the predictions: test, train or both."""
+        return {str(part.split) for part in self.epochs}
+
+    @property
+    def name(self) -> str:
+        """The names of the files of its splits."""
+        return " and ".join({self.names[split]: None for split in sorted(self.splits)})
+
+    @property
+    def truth(self) -> TargetFile | None:
+        """The file with the targets of a single split; None if the predictions contain
+        them.
+        """
+        (split,) = self.splits
+        return self.truths.get(split)
 
     @property
     def run_names(self) -> list[str]:
@@ -82,11 +114,9 @@ class PredictionFile:
         """
         return self.epochs[0].epoch is None
 
-    def describe(
-        self, results: Collection[EvaluationResult], *, with_count: bool = True
-    ) -> str:
+    def describe(self, results: Collection[EvaluationResult], epochs: str = "") -> str:
         """Return the name of the file, the contents of some results from it and the
-        source of the targets, for messages.
+        source of the targets, for messages. The text ``epochs`` comes before the contents.
         """
         sizes = set()
         for result in results:
@@ -100,18 +130,21 @@ class PredictionFile:
             truth = "truth from"
         if any(part.score_columns is not None for part in self.epochs):
             contents += "; arg max of the scores"
-        if with_count:
-            contents = f"{count(len(results), 'epoch')}, {contents}"
-        description = f"{self.name} ({contents})"
-        if self.truth_name is not None:
-            description += f", {truth} {self.truth_name}"
+        description = f"{self.name} ({epochs}{contents})"
+        if self.truth is not None:
+            description += f", {truth} {self.truth.name}"
         return description
 
-    def of_run(self, run: str, _folder: Place) -> PredictionFile | None:
-        """Return the file if it has predictions of a run, perhaps among those of
-        others, else None.
+    def of_run(self, run: str, _folder: Place) -> dict[str, PredictionFile]:
+        """Return the predictions of each split that has predictions of a run, perhaps
+        among those of others.
         """
-        return self if any(part.run in (None, run) for part in self.epochs) else None
+        found = {}
+        for split in sorted(self.splits):
+            parts = tuple(part for part in self.epochs if part.split == split)
+            if any(part.run in (None, run) for part in parts):
+                found[split] = replace(self, epochs=parts)
+        return found
 
     def has_one_epoch(self, run: str | None) -> bool:
         """Return whether the file has the predictions of a single epoch of a run, and
@@ -181,15 +214,16 @@ class PredictionFile:
         dict of int to EvaluationResult
             Epochs that the file lacks are missing; epochs that the run lacks are
             ignored. If the file does not name epochs, its rows are the run's epochs in
-            order.
+            order. Fewer rows of training images are the last epochs.
         """
-        truth = None
-        if self.targets is not None:
-            locate = f"{self.truth_name}, sample {{}}".format
-            truth = class_numbers(self.targets, classes, names, "target", locate)
+        truth, truth_name = None, None
+        if self.truth is not None:
+            truth_name = self.truth.name
+            locate = f"{truth_name}, sample {{}}".format
+            truth = class_numbers(self.truth.labels, classes, names, "target", locate)
         results = {}
         for epoch, part in self._by_epoch(epochs, run).items():
-            results[epoch] = part.result(classes, names, truth, self.truth_name)
+            results[epoch] = part.result(classes, names, truth, truth_name)
         require_truth_axis(results, self.name, self.axis)
         return results
 
@@ -219,6 +253,8 @@ class PredictionFile:
         run_name = "the run" if run is None else f"run {run!r}"
         # Without epochs in the file, the rows are the run's epochs in order.
         if parts[0].epoch is None:
+            if self.splits == {"train"}:
+                epochs = epochs[-len(parts) :]
             if len(parts) == len(epochs):
                 return dict(zip(epochs, parts, strict=True))
             raise UsageError(
@@ -274,25 +310,36 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class RunFolders:
-    """A folder with a subfolder for each run, which has one of `NEARBY_FILES`.
+    """A folder with a subfolder for each run, which has `NEARBY_FILES`.
 
     Attributes
     ----------
     folder : the folder, which may be the one of the checkpoints.
     subfolders : those of its subfolders that have predictions.
-    targets, axis : the options ``targets`` and ``truth`` of `read_predictions` for the
-        files of all runs.
+    targets, axis, split : the options ``targets``, ``truth`` and ``split`` of
+        `read_predictions` for the files of all runs.
     """
 
     folder: Path
     subfolders: tuple[Path, ...]
     targets: str | Path | None
     axis: str
+    split: str
 
     @property
     def name(self) -> str:
         """The name of the folder."""
         return self.folder.name or str(self.folder)
+
+    @property
+    def splits(self) -> set[str]:
+        """The splits of the predictions, according to the names of the files."""
+        splits = set()
+        for subfolder in self.subfolders:
+            for of_split in NEARBY_FILES:
+                if nearby_names(subfolder, of_split):
+                    splits.add("train" if of_split == "train" else self.split)
+        return splits
 
     def find(self, run: str, folder: Place) -> Path | None:
         """Return the subfolder with the predictions of a run, or None.
@@ -307,19 +354,23 @@ class RunFolders:
                 return subfolder
         return None
 
-    def of_run(self, run: str, folder: Place) -> PredictionFile | None:
-        """Return the predictions of a run, or None if it has none yet; raise
-        `UsageError` as `read_predictions` does.
+    def of_run(self, run: str, folder: Place) -> dict[str, PredictionFile]:
+        """Return the predictions of a run by split, without any if it has none yet;
+        raise `UsageError` as `read_predictions` does.
         """
         subfolder = self.find(run, folder)
-        found = None if subfolder is None else find_prediction_files(subfolder)
-        if found is None:
-            return None
-        return read_predictions(found[0], self.targets or found[1], truth=self.axis)
+        found = None
+        if subfolder is not None:
+            found = _read_nearby(subfolder, self.targets, self.axis, self.split)
+        return {} if found is None else found.of_run(run, folder)
 
 
 def read_predictions(
-    path: str | Path, targets: str | Path | None = None, *, truth: str = "rows"
+    path: str | Path,
+    targets: str | Path | None = None,
+    *,
+    truth: str = "rows",
+    split: str = "test",
 ) -> PredictionFile:
     """Return the predictions in a file, or in a folder with one file per epoch.
 
@@ -332,36 +383,62 @@ def read_predictions(
         folder of such files.
     targets : a file with the true class of each sample, in one of these formats or as a
         text with a class per line. If the predictions also have targets, the two must
-        agree. Without any targets, a ``targets.npy`` in the same folder is read.
+        agree. Without any targets, a ``targets.npy`` in the same folder is read, and
+        for training images ``targets_train.npy``. If there are predictions of both
+        splits and all have targets, those of the file are of the test images.
     truth : "rows" or "columns", the axis of a confusion matrix that is the truth.
+    split : the split of predictions whose split is not in the file or in its name.
     """
     path = Path(path)
     is_folder = os.path.isdir(path)  # noqa: PTH112 (any text is accepted)
     folder = path if is_folder else path.parent
-    truth_path = folder / TARGETS_FILE if targets is None else Path(targets)
-    has_truth = targets is not None or os.path.isfile(truth_path)  # noqa: PTH113
-    find_targets = cache(lambda: _read_targets(truth_path) if has_truth else None)
+    own_split = "train" if path.name == TRAIN_FILE else split
+
+    @cache
+    def find_targets(of_split: str) -> TargetFile | None:
+        if targets is not None:
+            return _read_targets(Path(targets), of_split)
+        names = ["targets_train.npy"] if of_split == "train" else []
+        if of_split == split:
+            names.append("targets.npy")
+        for name in names:
+            if os.path.isfile(folder / name):  # noqa: PTH113 (any text is accepted)
+                return _read_targets(folder / name, of_split)
+        return None
+
+    def find_own_targets() -> EncodedLabels | None:
+        found = find_targets(own_split)
+        return None if found is None else found.labels
+
     read = _read_folder if is_folder else _read_file
-    epochs = read(path, truth, find_targets)
-    lacks_targets = any(
-        part.predictions is not None and part.targets is None for part in epochs
-    )
-    if lacks_targets and not has_truth:
-        raise wrong(
-            path,
-            "a target for each prediction",
-            "none",
-            "give them with --targets FILE, or name the columns of a table target and"
-            " prediction",
-            code="no-targets",
+    epochs = []
+    for part in read(path, truth, find_own_targets):
+        epochs.append(replace(part, split=part.split or own_split))  # noqa: PERF401
+    truths: dict[str, TargetFile] = {}
+    splits = {str(part.split) for part in epochs}
+    for of_split in sorted(splits):
+        parts = [part for part in epochs if part.split == of_split]
+        lacks_targets = any(
+            part.predictions is not None and part.targets is None for part in parts
         )
-    name = path.name or str(path)
-    labels = find_targets() if lacks_targets or targets is not None else None
-    if labels is None:
-        return PredictionFile(name, None, tuple(epochs), None, truth)
-    for part in epochs:
-        _require_same_samples(part, labels, truth_path.name)
-    return PredictionFile(name, truth_path.name, tuple(epochs), labels, truth)
+        is_compared = targets is not None and (of_split == "test" or len(splits) == 1)
+        if not lacks_targets and not is_compared:
+            continue
+        found = find_targets(of_split)
+        if found is None:
+            raise wrong(
+                path,
+                "a target for each prediction",
+                "none",
+                "give them with --targets FILE, or name the columns of a table target"
+                " and prediction",
+                code="no-targets",
+            )
+        for part in parts:
+            _require_same_samples(part, found)
+        truths[of_split] = found
+    names = dict.fromkeys(splits, path.name or str(path))
+    return PredictionFile(names, tuple(epochs), truths, truth)
 
 
 def _repetitions(targets: Ints) -> int:
@@ -380,18 +457,17 @@ def _repetitions(targets: Ints) -> int:
     return 1
 
 
-def _read_targets(path: Path) -> EncodedLabels:
+def _read_targets(path: Path, split: str) -> TargetFile:
     _require_file(path, tables.TEXT)
     reader = numpy_files if path.suffix.lower() in ARRAYS else tables
-    return reader.read_targets(path)
+    return TargetFile(path.name, reader.read_targets(path, split))
 
 
-def _require_same_samples(
-    part: EpochPredictions, targets: EncodedLabels, name: str
-) -> None:
+def _require_same_samples(part: EpochPredictions, truth: TargetFile) -> None:
     """Raise `UsageError` if predictions and targets differ in number or in the numbers
     of their samples, or have the same images in another order.
     """
+    name, targets = truth
     if part.predictions is not None and len(part.predictions) != len(targets):
         remedy = "give both for the same samples"
         if part.epoch is None and part.rows is not None:
@@ -422,32 +498,64 @@ def _require_same_samples(
 
 
 def open_predictions(
-    path: str | Path, targets: str | Path | None = None, *, truth: str = "rows"
+    path: str | Path,
+    targets: str | Path | None = None,
+    *,
+    truth: str = "rows",
+    split: str = "test",
 ) -> PredictionFile | RunFolders:
     """Return the predictions in a file or a folder, also in a folder with a subfolder
     for each run.
 
-    A folder without files that name their epoch may hold one of `NEARBY_FILES`, or
-    subfolders that do. Errors and parameters are those of `read_predictions`.
+    A folder without files that name their epoch may hold `NEARBY_FILES`, or subfolders
+    that do. Errors and parameters are those of `read_predictions`.
     """
     try:
-        return read_predictions(path, targets, truth=truth)
+        return read_predictions(path, targets, truth=truth, split=split)
     except UsageError as error:
         if error.code != "no-epoch-files":
             raise
         folder = Path(path)
-        found = find_prediction_files(folder)
+        found = _read_nearby(folder, targets, truth, split)
         if found is not None:
-            return read_predictions(found[0], targets or found[1], truth=truth)
+            return found
         places = []
         for level in ("*", "*/*", "*/*/*"):
             places += sorted(folder.glob(level))
         subfolders = tuple(
-            place for place in places if place.is_dir() and nearby_names(place)
+            place
+            for place in places
+            if any(nearby_names(place, of_split) for of_split in NEARBY_FILES)
         )
         if not subfolders:
             raise
-        return RunFolders(folder, subfolders, targets, truth)
+        return RunFolders(folder, subfolders, targets, truth, split)
+
+
+def _read_nearby(
+    folder: Path, targets: str | Path | None, truth: str, split: str
+) -> PredictionFile | None:
+    """Return the predictions in the first of `NEARBY_FILES` of each split together;
+    None if a folder has none. The parameters are those of `read_predictions`.
+    """
+    names: dict[str, str] = {}
+    truths: dict[str, TargetFile] = {}
+    epochs: list[EpochPredictions] = []
+    for of_split in NEARBY_FILES:
+        found = find_prediction_files(folder, of_split)
+        if found is None:
+            continue
+        path, targets_nearby = found
+        if of_split == "test" and targets is not None:
+            targets_nearby = Path(targets)
+        file = read_predictions(path, targets_nearby, truth=truth, split=split)
+        added = file.splits - names.keys()
+        epochs += [part for part in file.epochs if part.split in added]
+        for name in added:
+            names[name] = file.name
+            if name in file.truths:
+                truths[name] = file.truths[name]
+    return PredictionFile(names, tuple(epochs), truths, truth) if names else None
 
 
 def require_runs(
@@ -464,7 +572,7 @@ def require_runs(
         if not any(predictions.find(run, folder) for run, folder in runs.items()):
             raise wrong(
                 predictions.name,
-                f"a subfolder with predictions ({', '.join(NEARBY_FILES)}) for a run",
+                f"a subfolder with predictions ({', '.join(NEARBY_NAMES)}) for a run",
                 f"none for {names}",
                 "name the subfolders as the runs",
                 code="unknown-run",
@@ -496,27 +604,31 @@ def require_runs(
         )
 
 
-def nearby_names(folder: Place) -> list[str]:
-    """Return those of `NEARBY_FILES` that a folder has."""
-    names = [name for name in NEARBY_FILES if (folder / name).is_file()]
-    if not (folder / TARGETS_FILE).is_file():
-        names = [name for name in names if name != NEARBY_FILES[0]]
+def nearby_names(folder: Place, split: str) -> list[str]:
+    """Return those of the `NEARBY_FILES` of a split that a folder has, with the targets
+    that they need.
+    """
+    names = []
+    for name in NEARBY_FILES[split]:
+        targets = TARGETS_FILES.get(name, name)
+        if (folder / name).is_file() and (folder / targets).is_file():
+            names.append(name)
     return names
 
 
-def find_prediction_files(folder: Place) -> tuple[Path, Path | None] | None:
-    """Return the first of `NEARBY_FILES` in a folder, with ``targets.npy`` if it needs
-    it; remote files are downloaded.
+def find_prediction_files(folder: Place, split: str) -> tuple[Path, Path | None] | None:
+    """Return the first of the `NEARBY_FILES` of a split in a folder, with its targets
+    if it needs them; remote files are downloaded.
 
     Return None if the folder has none.
     """
-    names = nearby_names(folder)
+    names = nearby_names(folder, split)
     if not names:
         return None
     predictions = _local_file(folder / names[0])
-    if names[0] != NEARBY_FILES[0]:
+    if names[0] not in TARGETS_FILES:
         return predictions, None
-    return predictions, _local_file(folder / TARGETS_FILE)
+    return predictions, _local_file(folder / TARGETS_FILES[names[0]])
 
 
 def _local_file(path: Place) -> Path:
@@ -569,7 +681,7 @@ def _read_folder(
         raise wrong(
             folder,
             f"files ({files}) with the epoch as the last number in the name, or a"
-            f" subfolder for each run with {' or '.join(NEARBY_FILES[:2])}",
+            f" subfolder for each run with {' or '.join(NEARBY_FILES['test'][:2])}",
             "neither",
             "name one file with all epochs",
             code="no-epoch-files",
@@ -595,7 +707,7 @@ def _require_one_epoch(
 ) -> None:
     """Raise `UsageError` if a file has other epochs than the one in its name."""
     epochs = {part.epoch for part in parts}
-    runs = {part.run for part in parts}
+    runs = {(part.run, part.split) for part in parts}
     if epochs <= {None, epoch} and len(runs) == len(parts):
         return
     contents = f"{len(parts)} rows"

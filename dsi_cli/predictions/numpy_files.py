@@ -19,6 +19,7 @@ from dsi_cli.predictions.arrays import (
     encode,
     epochs_of_arrays,
     one_per_sample,
+    split_off_train,
 )
 from dsi_cli.predictions.epoch_predictions import (
     EncodedLabels,
@@ -40,16 +41,20 @@ def read_epochs(
     return epochs_of_arrays(_load(path), path, axis, find_targets)
 
 
-def read_targets(path: Path) -> EncodedLabels:
+def read_targets(path: Path, split: str) -> EncodedLabels:
     """Return the targets ``(samples,)`` in an NPY file, or in the array ``targets`` of
-    an NPZ file.
+    an NPZ file; those of training images in ``train_targets`` if it has this array.
 
     Raise `UsageError` if the file cannot be read, or if its array has another name,
     shape or type.
     """
     arrays = _load(path)
-    name = names_by_role(arrays, ARRAY_NAMES).get("targets", "")
-    targets = one_per_sample(arrays.get(name, np.zeros(0)))
+    others, of_train = split_off_train(arrays)
+    chosen = others
+    if split == "train" and "targets" in names_by_role(of_train, ARRAY_NAMES):
+        chosen = of_train
+    name = names_by_role(chosen, ARRAY_NAMES).get("targets", "")
+    targets = one_per_sample(chosen.get(name, np.zeros(0)))
     if targets.ndim != 1 or not targets.size:
         raise wrong(
             path,

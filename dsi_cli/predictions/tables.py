@@ -1,13 +1,14 @@
 """Parquet and CSV files with one row per sample, and columns with the names in
 `COLUMNS`.
 
-Other columns are ignored. The columns ``epoch`` and ``run`` assign rows to an epoch and
-a run. Within an epoch, rows have the order of the column ``sample``, or without it in
-the order of the file.
+Other columns are ignored. The columns ``epoch``, ``run`` and ``split`` assign rows to
+an epoch, a run and a split. Within an epoch, rows have the order of the column
+``sample``, or without it in the order of the file.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,21 @@ COLUMNS = {
     "target": TARGET,
     "prediction": PREDICTION,
     "run": ("run",),
+    "split": (),
     "sample": (),
     "path": (),
     "score": (),
 }
 """The columns that are read, with their further names (`names_by_role`)."""
+SPLIT_NAMES = {"train": "train", "training": "train"} | dict.fromkeys(
+    ("test", "testing", "val", "valid", "validation"), "test"
+)
+"""The split of each value of the column ``split``, in any case."""
 CSV = ".csv"
 TEXT = ".txt"  # the suffix of files with one target per line
 EXPECTED = (
-    "the columns target and prediction (also read: epoch, sample, path, score, run;"
-    " y_true and y_pred)"
+    "the columns target and prediction (also read: epoch, sample, path, score, run,"
+    " split; y_true and y_pred)"
 )
 _TYPES = {
     "epoch": "int64",
@@ -47,6 +53,7 @@ _TYPES = {
     "score": "float64",
     "path": "string",
     "run": "string",
+    "split": "string",
 }
 """The Arrow types of the columns other than labels, which are numbers or texts."""
 
@@ -56,7 +63,7 @@ Columns = dict[str, Any]  # Arrow's arrays by the names in `COLUMNS`
 def read_epochs(
     path: Path, axis: str, find_targets: FindTargets
 ) -> list[EpochPredictions]:
-    """Return the predictions in a table by run and epoch, in the order of both, or
+    """Return the predictions in a table by split, run and epoch, in their order, or
     those in a CSV file with an array.
 
     Raise `UsageError` if the file cannot be read, has no rows, lacks a column, or has a
@@ -83,7 +90,7 @@ def read_epochs(
 
 
 def _split_by_epoch(columns: Columns, path: Path) -> list[EpochPredictions]:
-    """Return the predictions in the columns of a table by run and epoch."""
+    """Return the predictions in the columns of a table by split, run and epoch."""
     fields: dict[str, Any] = {}
     for role, name in (("prediction", "predictions"), ("target", "targets")):
         if role in columns:
@@ -94,7 +101,7 @@ def _split_by_epoch(columns: Columns, path: Path) -> list[EpochPredictions]:
     if "path" in columns:
         fields["paths"] = np.array(columns["path"].to_pylist(), dtype=object)
 
-    # Sort the rows by run, epoch and sample, and select those of each run and epoch.
+    # Sort the rows by split, run, epoch and sample, and select those of each epoch.
     size = len(fields["predictions"])
     samples = fields.get("samples", np.arange(size))
     epochs, runs, run_names = np.zeros(size, int), np.zeros(size, int), None
@@ -103,11 +110,18 @@ def _split_by_epoch(columns: Columns, path: Path) -> list[EpochPredictions]:
     if "run" in columns:
         encoded = _labels(columns["run"], "run", path)
         runs, run_names = encoded.codes, encoded.names
-    order = np.lexsort([samples, epochs, runs])
-    is_new = (np.diff(epochs[order]) != 0) | (np.diff(runs[order]) != 0)
+    is_train = np.zeros(size, bool)
+    if "split" in columns:
+        is_train = _splits(columns["split"], path) == "train"
+    keys = (epochs, runs, is_train)
+    order = np.lexsort([samples, *keys])
+    is_new = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
     parts = []
     for rows in np.split(order, np.flatnonzero(is_new) + 1):
-        epoch, location = None, str(path)
+        epoch, split, location = None, None, str(path)
+        if "split" in columns:
+            split = "train" if is_train[rows[0]] else "test"
+            location += f", {split}"
         if "epoch" in columns:
             epoch = int(epochs[rows[0]])
             location += f", epoch {epoch}"
@@ -116,8 +130,39 @@ def _split_by_epoch(columns: Columns, path: Path) -> list[EpochPredictions]:
         _require_distinct(selected, rows, location, epoch)
         if "paths" in selected:
             selected["paths"] = selected["paths"].tolist()
-        parts.append(EpochPredictions(location, epoch, run, rows=rows, **selected))
+        part = EpochPredictions(location, epoch, run, rows=rows, **selected)
+        parts.append(replace(part, split=split))
     return parts
+
+
+def _splits(column: Any, path: Path) -> NDArray[np.str_]:
+    """Return the split of each row, test or train; raise `UsageError` if a row has
+    another one, or if there are rows of two splits that are not training images.
+    """
+    encoded = _labels(column, "split", path)
+    assert encoded.names is not None  # the column was converted to text
+    words = [name.strip().lower() for name in encoded.names]
+    for name, word in zip(encoded.names, words, strict=True):
+        if word not in SPLIT_NAMES:
+            raise wrong(
+                path,
+                "test or train in the column split",
+                ascii(name[:40]),
+                "rename it, or leave out these rows",
+                code="unknown-split",
+                split=name,
+            )
+    of_test = sorted({word for word in words if SPLIT_NAMES[word] == "test"})
+    if len(of_test) > 1:
+        raise wrong(
+            path,
+            "one split other than train",
+            " and ".join(of_test),
+            "keep the rows of one of them",
+            code="several-test-splits",
+            splits=of_test,
+        )
+    return np.array([SPLIT_NAMES[word] for word in words])[encoded.codes]
 
 
 def _require_distinct(
@@ -161,17 +206,20 @@ def _require_distinct(
         )
 
 
-def read_targets(path: Path) -> EncodedLabels:
+def read_targets(path: Path, split: str) -> EncodedLabels:
     """Return the column ``target``, in the order of the column ``sample`` if there is
-    one, or the lines of a text file.
+    one, or the lines of a text file; only the rows of a split if it is a column.
 
     Raise `UsageError` as for `read_epochs`.
     """
     if path.suffix.lower() == TEXT:
         return _read_target_lines(path)
     columns = _read_columns(
-        path, "target", "the column target (also read: sample, path)"
+        path, "target", "the column target (also read: sample, path, split)"
     )
+    if "split" in columns:
+        is_chosen = _splits(columns["split"], path) == split
+        columns = {name: column.filter(is_chosen) for name, column in columns.items()}
     targets = _labels(columns["target"], "target", path)
     order, samples, paths = np.arange(len(targets)), None, None
     if "sample" in columns:

@@ -7,6 +7,10 @@ two ranks, each divided by its largest rank, in (0, 1]; only the known one if th
 is missing. Missing values are NaN. ``surprise`` is True if the network finds the two
 classes closer than WordNet explains (`dsi_cli.queries.matrices.surprising_pairs`).
 
+The surest mistakes are those at the most of the last epochs. On training images they
+show mislabelled images: the network predicts another class than the label again and
+again, although it was trained on the label.
+
 The ``attrs`` of a table describe it: ``title`` and ``legend`` for readers, the chosen
 ``run``, ``epoch``, ``split``, ``truth``, ``prediction``, ``order`` and ``most``, the
 number of mistakes or pairs that were ``found``, the matrix of the ranks as ``own``
@@ -38,6 +42,11 @@ ORDERS = {
     "unreasonable": "furthest from the truth first",
     "reasonable": "nearest to the truth first",
 }
+SUREST = "surest"
+SAMPLE_ORDERS = ORDERS | {
+    SUREST: "predicted so at the most of the last epochs first, then by score"
+}
+MAX_LAST_EPOCHS = 5  # the last stored epochs that count for the surest mistakes
 # of the farness when it is sorted, so that values that differ only by rounding are ties
 FARNESS_DIGITS = 12
 Indices = NDArray[np.integer]
@@ -51,13 +60,18 @@ def worst_mistakes(
     split: str = "test",
     truth: str | None = None,
     prediction: str | None = None,
-    order: str = "unreasonable",
+    order: str | None = None,
     most: int = 10,
 ) -> pd.DataFrame:
     """Return the wrongly predicted samples, sorted by farness, then by falling score,
     then by sample number: ``sample``, ``path``, ``truth``, ``prediction``,
     ``truth_index``, ``prediction_index``, ``score``, ``rank``, ``wordnet_similarity``,
     ``wordnet_rank``, ``farness``, ``surprise``.
+
+    The order ``surest`` sorts by the number of the last `MAX_LAST_EPOCHS` stored epochs
+    with this prediction, ``epochs`` of ``of_epochs``, and lists samples with one or
+    more. ``score`` is then the mean over these epochs, and the ranks are those of the
+    last one.
 
     Raise `UsageError` if the run, split, epoch, class or order does not exist, or the
     epoch has no predictions; the message lists those that exist.
@@ -70,29 +84,69 @@ def worst_mistakes(
     split : test or train.
     truth : the name of the class whose samples are listed; all by default.
     prediction : the name of the predicted class; all by default.
-    order : a key of `ORDERS`.
+    order : a key of `SAMPLE_ORDERS`; by default surest for the split train if both
+        classes are given and the epoch is not, else unreasonable.
     most : the maximum number of rows.
     """
-    require_choice("order", order, ORDERS)
+    if order is None:
+        is_pair = truth is not None and prediction is not None
+        is_of_train = split == "train" and epoch is None
+        order = SUREST if is_pair and is_of_train else "unreasonable"
+    require_choice("order", order, SAMPLE_ORDERS)
+    is_surest = order == SUREST
+    if is_surest and epoch is not None:
+        raise UsageError(
+            "the order surest is that of the last epochs, not of a single one",
+            hint="leave out --epoch, or choose another order with --sort",
+            code="options-conflict",
+        )
     run, epoch = _run_and_epoch(results, PREDICTIONS, run, epoch, split)
-    samples = results.predictions(epoch, split, run)
+    epochs = [epoch]
+    if is_surest and epoch is not None:
+        epochs = [*stored_epochs(results, PREDICTIONS, run, split)[-MAX_LAST_EPOCHS:]]
     names = class_names(results, run)
     distance = class_distance(results, epoch, split, run)
     is_listed = _pair_mask(names, truth, prediction)
-    wrong = samples[is_listed[samples["target"], samples["prediction"]]]
+    wrong_by_epoch = []
+    for number in epochs:
+        samples = results.predictions(number, split, run)
+        wrong_by_epoch.append(
+            samples[is_listed[samples["target"], samples["prediction"]]]
+        )
+    wrong = wrong_by_epoch[-1]
+    if is_surest:
+        wrong = _counted(wrong_by_epoch)
+        first_key = -wrong["epochs"].to_numpy(dtype=np.float64)
+    else:
+        farness = distance.farness[wrong["target"], wrong["prediction"]]
+        first_key = _farness_key(farness, order)
     # Missing values are last in each key.
-    farness = distance.farness[wrong["target"], wrong["prediction"]]
     scores = wrong["score"].to_numpy(dtype=np.float64)
-    keys = (wrong["sample"], -scores, _farness_key(farness, order))
-    shown = wrong.iloc[np.lexsort(keys)[:most]]
+    shown = wrong.iloc[np.lexsort((wrong["sample"], -scores, first_key))[:most]]
 
     frame = shown[["sample", "path"]].reset_index(drop=True)
     _add_classes(frame, names, shown["target"], shown["prediction"])
     frame["score"] = shown["score"].to_numpy(dtype=np.float64)
+    if is_surest:
+        frame["epochs"] = shown["epochs"].to_numpy(dtype=np.int64)
+        frame["of_epochs"] = len(epochs)
     frame.attrs |= {"run": run, "epoch": epoch, "split": split, "truth": truth}
     frame.attrs |= {"prediction": prediction, "order": order, "most": most}
-    frame.attrs |= {"what": "mistakes", "found": len(wrong), "legend": ORDERS[order]}
-    return _described(frame, results, distance)
+    legend = SAMPLE_ORDERS[order]
+    frame.attrs |= {"what": "mistakes", "found": len(wrong), "legend": legend}
+    return _described(frame, results, distance, epochs[0])
+
+
+def _counted(wrong_by_epoch: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return each mistake at some epochs once, with the number of these epochs and the
+    mean score.
+    """
+    by_mistake = pd.concat(wrong_by_epoch).groupby(
+        ["sample", "target", "prediction"], as_index=False
+    )
+    return by_mistake.agg(
+        path=("path", "last"), score=("score", "mean"), epochs=("sample", "size")
+    )
 
 
 def confused_pairs(
@@ -146,10 +200,13 @@ def _add_classes(
 
 
 def _described(
-    frame: pd.DataFrame, results: Results, distance: ClassDistance
+    frame: pd.DataFrame,
+    results: Results,
+    distance: ClassDistance,
+    first_epoch: int | None = None,
 ) -> pd.DataFrame:
     """Return the table with the ranks and the similarity of truth and prediction, and
-    the rest of its description in ``attrs``.
+    the rest of its description in ``attrs``. The first of several epochs is given.
     """
     pairs = frame["truth_index"], frame["prediction_index"]
     frame["rank"] = distance.rank[pairs]
@@ -169,6 +226,8 @@ def _described(
         attrs["legend"] += f" ({reference}: {wordnet})"
     what, found = attrs["what"], attrs["found"]
     place = run if epoch is None else f"{run}, epoch {epoch}"
+    if first_epoch not in (None, epoch):
+        place = f"{run}, epochs {first_epoch} to {epoch}"
     listed = f"{len(frame):,} of {found:,} {what}" if len(frame) else f"no {what}"
     title = f"{place}, {split}: {listed}"
     if attrs["truth"] is not None:

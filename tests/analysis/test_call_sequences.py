@@ -81,12 +81,15 @@ class Story:
             ("two", every),
             ("fewer", np.delete(every, [1, 3])),
         ):
-            predictions = generator.integers(0, len(ANIMALS), (len(epochs), SAMPLES))
+            shape = (2, len(epochs), SAMPLES)
+            predictions = generator.integers(0, len(ANIMALS), shape)
             targets = np.arange(SAMPLES) % len(ANIMALS)
             np.savez(
                 folder / f"{name}.npz",
-                predictions=predictions,
+                predictions=predictions[0],
                 targets=targets,
+                train_predictions=predictions[1],
+                train_targets=targets[::-1],
                 epochs=epochs,
             )
         self.labels: str | None = None

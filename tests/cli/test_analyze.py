@@ -4,6 +4,7 @@ the options of labelled data.
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def refused(ran, message, code=2):
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU"),
         ),
         (
-            ("--predictions", "x.npy"),
+            ("--predictions", "test.csv"),
             (
                 r"^--predictions and --test both give the test split; leave one of them"
                 r" out$"
@@ -60,6 +61,7 @@ def test_analyze_option_with_an_invalid_value_is_refused_in_one_line(
     options, message, own_run, nets, evaluate, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    Path("test.csv").write_text("target,prediction\n0,1\n", encoding="utf-8")
     options = [str(option).replace("{nets}", str(nets)) for option in options]
     spec = () if "--model" in options else own_run.options
     refused(evaluate(own_run.folder, *spec, *options), message)

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.outputs import (
     LONG,
@@ -150,3 +151,44 @@ def test_mistakes_wrong_usage_is_one_line(out, dsi, arguments, code, words):
     assert ended.err.startswith("error: ")
     assert words in ended.err
     assert ended.err.count("error: ") == 1
+
+
+def test_mistakes_of_a_pair_on_train_list_the_surest_with_their_files(
+    make_run, images, tmp_path, dsi
+):
+    run = make_run(epochs=6)
+    paths = [
+        str(images / f"class{sample % 2}" / f"{sample}.png") for sample in range(4)
+    ]
+    frames = []
+    for epoch, predictions in enumerate(([1, 1, 1, 0], [1, 0, 1, 0], [1, 0, 1, 1]), 3):
+        values = {"epoch": epoch, "split": "train", "target": 0, "path": paths}
+        frames.append(pd.DataFrame(values | {"prediction": predictions}))
+    pd.concat(frames).to_csv(run / "predictions.csv", index=False)
+    assert dsi("analyze", run, "-o", tmp_path / "out", "--no-report").code == 0
+    names = (run / "classes.txt").read_text().splitlines()
+    command = ("mistakes", tmp_path / "out", "--split", "train")
+    pair = ("--truth", names[0], "--prediction", names[1])
+    ended = dsi(*command, *pair)
+    assert ended.code == 0, ended.err
+    samples = ended.out.partition("\n\n")[2].splitlines()
+    (head,) = [
+        number for number, line in enumerate(samples) if line.startswith("sample")
+    ]
+    found = [line.split()[:5] for line in samples[head + 1 : -1]]
+    assert found == [
+        ["0", "class0/0.png", "3", "of", "3"],
+        ["2", "class0/2.png", "3", "of", "3"],
+        ["1", "class1/1.png", "1", "of", "3"],
+        ["3", "class1/3.png", "1", "of", "3"],
+    ]
+    document = json.loads(dsi(*command, *pair, "--json").out)
+    columns = ("sample", "path", "epochs", "of_epochs")
+    expected = [[0, 3], [2, 3], [1, 1], [3, 1]]
+    assert [[row[name] for name in columns] for row in document["rows"]] == [
+        [sample, paths[sample], epochs, 3] for sample, epochs in expected
+    ]
+    assert document["order"] == "surest"
+    assert dsi(*command, "--sort", "surest").out.count(" of 3 ") == 4
+    assert dsi(*command, "--sort", "surest", "--epoch", 4).code == 2
+    assert dsi(*command, "--sort", "surest", "--pairs").code == 2

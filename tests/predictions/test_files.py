@@ -40,7 +40,7 @@ def test_a_folder_has_a_file_an_epoch_of_any_format(
     found = read.results([0, 2, 9], 4, NAMES)
     assert list(found) == [0, 2]
     assert (
-        read.describe(found.values())
+        read.describe(found.values(), "2 epochs, ")
         == "f (2 epochs, 40 samples), truth from targets.npy"
     )
 
@@ -77,20 +77,26 @@ def test_a_folder_without_epochs_in_the_names_is_refused(save, tmp_path):
         read_predictions(tmp_path / "f")
 
 
-def test_find_beside_needs_both_files(save, tmp_path):
-    assert find_prediction_files(tmp_path) is None
-    save("preds.npy", np.zeros(1))
-    assert find_prediction_files(tmp_path) is None
-    assert find_prediction_files(tmp_path / "none") is None
-    save("targets.npy", np.zeros(1))
-    assert find_prediction_files(tmp_path) == (
-        tmp_path / "preds.npy",
-        tmp_path / "targets.npy",
+@pytest.mark.parametrize(("split", "end"), [("test", ""), ("train", "_train")])
+def test_find_beside_needs_both_files(save, tmp_path, split, end):
+    assert find_prediction_files(tmp_path, split) is None
+    save(f"preds{end}.npy", np.zeros(1))
+    assert find_prediction_files(tmp_path, split) is None
+    assert find_prediction_files(tmp_path / "none", split) is None
+    save(f"targets{end}.npy", np.zeros(1))
+    assert find_prediction_files(tmp_path, split) == (
+        tmp_path / f"preds{end}.npy",
+        tmp_path / f"targets{end}.npy",
     )
-    save("predictions.csv", "target,prediction\n0,1\n")
-    assert nearby_names(tmp_path) == ["preds.npy", "predictions.csv"]
-    (tmp_path / "targets.npy").unlink()
-    assert find_prediction_files(tmp_path) == (tmp_path / "predictions.csv", None)
+
+
+def test_find_beside_takes_the_first_name(save, tmp_path):
+    save("preds.npy", np.zeros(1))
+    targets = save("targets.npy", np.zeros(1))
+    table = save("predictions.csv", "target,prediction\n0,1\n")
+    assert nearby_names(tmp_path, "test") == ["preds.npy", "predictions.csv"]
+    targets.unlink()
+    assert find_prediction_files(tmp_path, "test") == (table, None)
 
 
 @pytest.mark.parametrize("checkpoints", ["", "checkpoints"])
@@ -111,10 +117,10 @@ def test_a_folder_with_predictions_of_each_run_is_matched_by_the_path_of_the_run
     accuracies = []
     for name, folder in runs.items():
         of_run = found.of_run(name, folder)
-        result = None if of_run is None else of_run.results([5], 2, run=name)[5]
+        result = of_run["test"].results([5], 2, run=name)[5] if of_run else None
         accuracies.append(None if result is None else result.counts.trace() / 2)
     assert accuracies == [0.5, 0, None]
-    assert found.of_run("vit/seed1", Path("/x/runs/vit/seed1")) is None, (
+    assert found.of_run("vit/seed1", Path("/x/runs/vit/seed1")) == {}, (
         "a name of two folders is not that of one"
     )
     require_runs(found, runs)

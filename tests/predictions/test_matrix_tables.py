@@ -50,7 +50,7 @@ def test_read_predictions_of_a_matrix_in_csv_returns_its_counts(
     read = read_predictions(path)
     assert (
         read.describe(read.results([5], 4, NAMES).values())
-        == "cm.csv (1 epoch, confusion counts; rows are the truth)"
+        == "cm.csv (confusion counts; rows are the truth)"
     )
 
 

@@ -84,7 +84,7 @@ def test_counts_with_the_truth_on_columns_are_transposed(save, counts_of, counts
     assert_array_equal(counts_of(path, truth="columns"), counts)
     read = read_predictions(path, truth="columns")
     described = read.describe(read.results([0, 1, 2], 4).values())
-    assert described == "cm.npy (3 epochs, confusion counts; columns are the truth)"
+    assert described == "cm.npy (confusion counts; columns are the truth)"
     with raises("truth-axis", axis="rows"):
         counts_of(path)
     with raises("truth-axis", axis="columns"):
@@ -108,8 +108,7 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
     read = read_predictions(right, truth)
     described = read.describe(read.results([0], 4).values())
     assert (
-        described
-        == "cm.npy (1 epoch, confusion counts; rows are the truth), checked against"
+        described == "cm.npy (confusion counts; rows are the truth), checked against"
         " t.npy"
     )
     with raises("counts-contradict-targets"):
@@ -150,7 +149,7 @@ def test_read_predictions_of_scores_takes_the_arg_max_and_describes_it(
     path, truth = save("scores.npy", values), save("targets.npy", targets)
     assert_array_equal(counts_of(path, epochs=epochs), expected)
     read = read_predictions(path, truth)
-    description = read.describe(read.results(epochs, 4).values(), with_count=False)
+    description = read.describe(read.results(epochs, 4).values())
     assert (
         description
         == "scores.npy (40 samples; arg max of the scores), truth from targets.npy"

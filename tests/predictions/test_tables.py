@@ -160,7 +160,7 @@ def test_rows_of_other_runs_do_not_count(write, counts_of, columns, counts, name
     assert counts_of(path, run="vit")[:, :, 1:].sum() == 0
     with raises("several-runs", runs=["cnn", "vit"]):
         counts_of(path)
-    assert read_predictions(path).of_run("x", Path("runs/x")) is None
+    assert read_predictions(path).of_run("x", Path("runs/x")) == {}
     with raises("unknown-run", run="x"):
         require_runs(read_predictions(path), {"x": Path("runs/x")})
     require_runs(read_predictions(path), {"x": Path("runs/x"), "vit": Path("runs/vit")})

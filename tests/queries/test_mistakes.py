@@ -263,3 +263,57 @@ def test_mistakes_of_what_does_not_exist_raise(made, options, code, fields):
     for function in (worst_mistakes, confused_pairs):
         with raises(code, **fields):
             function(Results(out), **options)
+
+
+@pytest.mark.parametrize(("split", "order"), [("test", "surest"), ("train", None)])
+def test_the_surest_mistakes_are_those_of_a_slow_loop(make_results, split, order):
+    out, epochs = make_results(7, LABELS), range(2, 7)
+    expected = {}
+    for epoch in range(7):
+        # the same targets and a third of the predictions at all epochs
+        target, prediction, _ = answers()
+        other, _, score = answers(seed=epoch + 1)
+        prediction[::3] = other[::3]
+        write_predictions(
+            out, target, prediction, score=score, epoch=epoch, split=split
+        )
+        for sample, pair in enumerate(zip(target, prediction, strict=True)):
+            if epoch in epochs and pair[0] != pair[1]:
+                expected.setdefault((sample, *pair), []).append(score[sample])
+
+    def key(mistake):
+        known = [score for score in expected[mistake] if score is not None]
+        mean = sum(known) / len(known) if known else -1
+        return -len(expected[mistake]), -mean, mistake[0]
+
+    found = worst_mistakes(Results(out), split=split, order="surest", most=10**6)
+    names = ["sample", "truth_index", "prediction_index"]
+    listed = [tuple(row) for row in found[names].to_numpy().tolist()]
+    assert sorted(listed) == sorted(expected)
+    assert [key(mistake) for mistake in listed] == sorted(map(key, expected))
+    assert found["epochs"].tolist() == [len(expected[one]) for one in listed]
+    assert set(found["of_epochs"]) == {5}
+    assert found.attrs["found"] == len(expected)
+    assert found.attrs["title"].startswith(f"run, epochs 2 to 6, {split}: ")
+    selected = {"split": split, "truth": "cat", "prediction": "dog"}
+    pair = worst_mistakes(Results(out), **selected, order=order)
+    is_pair = (found["truth"] == "cat") & (found["prediction"] == "dog")
+    assert records(pair) == records(found[is_pair].head(10))
+
+
+def test_the_surest_mistakes_are_the_default_of_a_pair_on_train_alone(made):
+    out = made()
+    for split in ("test", "train"):
+        write_predictions(out, [0, 0], [1, 1], path=["a", None], split=split)
+    pair = {"truth": "cat", "prediction": "dog"}
+    (first, _) = records(worst_mistakes(Results(out), split="train", **pair))
+    assert (first["epochs"], first["of_epochs"], first["path"]) == (1, 1, "a")
+    for other in (
+        pair,
+        {"split": "train", "truth": "cat"},
+        {"split": "train", "epoch": 0} | pair,
+        {"split": "train", "order": "reasonable"} | pair,
+    ):
+        assert "epochs" not in worst_mistakes(Results(out), **other)
+    with raises("options-conflict"):
+        worst_mistakes(Results(out), epoch=0, order="surest")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -61,15 +61,25 @@ def open_inputs(
     options: Options, notify: Notify, report: ReportProgress
 ) -> tuple[DatasetCache | None, PredictionFile | RunFolders | None]:
     """Open the data and the predictions that the options name; raise `UsageError` if
-    one of them cannot be read.
+    one of them cannot be read, or if both give the same split.
     """
     evaluation, predictions = options.evaluation, None
-    with redirect_stdout(sys.stderr):  # the code of a data set may print
-        data = DatasetCache(evaluation, notify, report) if evaluation.data else None
     if evaluation.predictions is not None:
         predictions = files.open_predictions(
-            evaluation.predictions, evaluation.targets, truth=evaluation.truth
+            evaluation.predictions,
+            evaluation.targets,
+            truth=evaluation.truth,
+            split=evaluation.predictions_split,
         )
+        for split in sorted(predictions.splits & evaluation.data.keys()):
+            raise UsageError(
+                f"--predictions and --{split} both give the {split} split",
+                hint="leave one of them out",
+                code="two-sources",
+                split=split,
+            )
+    with redirect_stdout(sys.stderr):  # the code of a data set may print
+        data = DatasetCache(evaluation, notify, report) if evaluation.data else None
     return data, predictions
 
 
@@ -257,8 +267,8 @@ def _sources(
     predictions: PredictionFile | RunFolders | None,
     progress: Callable[[int], None],
 ) -> tuple[dict[str, PredictionSource], dict[str, list[Fact]]]:
-    """Return the source of each split, and facts about it; options come before predictions
-    next to the checkpoints.
+    """Return the source of each split, and facts about it; options come before
+    predictions next to the checkpoints.
     """
     sources: dict[str, PredictionSource] = {}
     facts: dict[str, list[Fact]] = {}
@@ -267,51 +277,66 @@ def _sources(
         sources |= models
     given_splits = {*sources}
     if predictions is not None:
-        split = options.evaluation.predictions_split
-        given_splits.add(split)
+        given_splits |= predictions.splits
         of_run = predictions.of_run(run.name, run.training.folder)
-        if of_run is None:
-            facts[split] = [fact("predictions-of-other-runs", file=predictions.name)]
-        else:
+        if not of_run:
+            others = fact("predictions-of-other-runs", file=predictions.name)
+            facts[min(predictions.splits)] = [others]
+        for split, of_split in of_run.items():
             sources[split], facts[split] = from_file.predictions_for_run(
-                of_run, run, labels
+                of_split, run, labels
             )
     if options.evaluation.predictions_before is not None:
-        given_splits.add(options.evaluation.predictions_before[1])
-    if "test" not in given_splits:
-        sources_nearby, of_nearby = _nearby_predictions(run, labels)
-        sources |= sources_nearby
-        if sources_nearby or of_nearby:
-            facts["test"] = of_nearby
+        given_splits |= {*options.evaluation.predictions_before[1:]}
+    for split in files.NEARBY_FILES:
+        if split not in given_splits:
+            taken = given_splits | sources.keys()
+            found, noticed = _nearby_predictions(run, labels, split, taken)
+            sources |= found
+            for name, of_name in noticed.items():
+                facts[name] = [*facts.get(name, ()), *of_name]
     return sources, facts
 
 
 def _nearby_predictions(
-    run: RunCheckpoints, labels: ClassLabels
-) -> tuple[dict[str, PredictionSource], list[Fact]]:
-    """Return the predictions next to the checkpoints of a run as the source of the test
-    split, if they fit, and what was noticed.
+    run: RunCheckpoints, labels: ClassLabels, split: str, taken: Collection[str]
+) -> tuple[dict[str, PredictionSource], dict[str, list[Fact]]]:
+    """Return the predictions in the files of a split next to the checkpoints of a run,
+    if they fit, and what was noticed, by split; without splits that have a source.
     """
     sources: dict[str, PredictionSource] = {}
     folder = run.training.folder
-    names = files.nearby_names(folder)
-    facts = [
-        fact("predictions-not-used", file=name, used=names[0]) for name in names[1:]
-    ]
+    names = files.nearby_names(folder, split)
+    if not names:
+        return sources, {}
+    facts = {
+        split: [
+            fact("predictions-not-used", file=name, used=names[0]) for name in names[1:]
+        ]
+    }
+
+    def unusable(error: UsageError) -> Fact:
+        return fact("predictions-unusable", file=names[0], reason=str(error))
+
     try:
-        paths = files.find_prediction_files(folder)
-        if paths is None:
-            found = None
-        else:
-            found = files.read_predictions(*paths).of_run(run.name, folder)
-        if found is not None:
-            sources["test"], of_file = from_file.predictions_for_run(found, run, labels)
-            facts += of_file
-        elif names:
-            facts.append(fact("predictions-nearby-of-other-runs", file=names[0]))
+        paths = files.find_prediction_files(folder, split)
+        assert paths is not None
+        found = files.read_predictions(*paths).of_run(run.name, folder)
     except UsageError as error:
-        unusable = fact("predictions-unusable", file=names[0], reason=str(error))
-        facts.append(unusable)
+        facts[split].append(unusable(error))
+        return sources, facts
+    if not found:
+        other = fact("predictions-nearby-of-other-runs", file=names[0])
+        facts[split].append(other)
+    for name, of_split in found.items():
+        if name in taken:
+            continue
+        of_file = facts.setdefault(name, [])
+        try:
+            sources[name], more = from_file.predictions_for_run(of_split, run, labels)
+            of_file += more
+        except UsageError as error:
+            of_file.append(unusable(error))
     return sources, facts
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, Record
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, count
 from dsi_cli.facts import Fact, fact
 from dsi_cli.predictions.files import PredictionFile
 from dsi_cli.predictions.result import EvaluationResult
@@ -56,12 +56,14 @@ class FilePredictions:
 def predictions_for_run(
     predictions: PredictionFile, run: RunCheckpoints, labels: ClassLabels
 ) -> tuple[FilePredictions, list[Fact]]:
-    """Return the predictions of one run, and facts about epochs that are not exactly
-    those of the run. The predictions have the classes of the largest head.
+    """Return the predictions of one run on one split, and facts about epochs that are
+    not exactly those of the run. The predictions have the classes of the largest head.
 
     Raise `UsageError` if the predictions do not fit the classes or the epochs of the
     run. Predictions of one epoch without its number are those of the last epoch.
+    Training predictions may be those of the last epochs alone.
     """
+    is_train = predictions.splits == {"train"}
     classes = run.classes or labels.classes
     usable = sorted({record.epoch_number for record in run.usable})
     every = sorted(run.epochs((OK, FAILED, PENDING))) if run.has_epochs else [0]
@@ -74,12 +76,12 @@ def predictions_for_run(
             of_run=len(every),
             last=every[-1],
         )
-        used = [*results.values()]
-        source = _file_predictions(predictions, run, labels, results, used)
-        return source, [assumed]
+        source = _file_predictions(predictions, run, labels, results)
+        return source, [] if is_train else [assumed]
     first_error: UsageError | None = None
-    # The rows of an array belong to all epochs of the run, or else to the usable ones.
-    for epochs in filter(None, (every, usable)):
+    # The rows of an array belong to all epochs of the run, or else to the usable ones;
+    # rows of training images are always those of the last epochs of all.
+    for epochs in filter(None, (every,) if is_train else (every, usable)):
         try:
             results = predictions.results(epochs, classes, run.names, run.name)
         except UsageError as error:
@@ -90,10 +92,9 @@ def predictions_for_run(
             if first_error is None or error.code != "epoch-count":
                 first_error = error
             continue
-        used = [results[epoch] for epoch in usable if epoch in results]
-        if not used:
+        if not results.keys() & {*usable}:
             continue
-        source = _file_predictions(predictions, run, labels, results, used)
+        source = _file_predictions(predictions, run, labels, results)
         if epochs is not every and predictions.is_in_order:
             assumed = fact(
                 "predictions-of-usable-epochs",
@@ -106,7 +107,10 @@ def predictions_for_run(
         others = predictions.unused_epochs(
             {record.epoch_number for record in run.resolved}, run.name
         )
-        return source, _mismatch(predictions.name, usable, results, others)
+        missing = [epoch for epoch in usable if epoch not in results]
+        if is_train and missing == usable[: len(missing)]:
+            missing = []  # the description of the source names the last epochs
+        return source, _mismatch(predictions.name, missing, len(usable), others)
     message = f"run {run.name!r} has no epoch that predictions could belong to"
     raise first_error or UsageError(message, code="no-epoch", run=run.name)
 
@@ -116,14 +120,23 @@ def _file_predictions(
     run: RunCheckpoints,
     labels: ClassLabels,
     results: dict[int, EvaluationResult],
-    used: Sequence[EvaluationResult],
 ) -> FilePredictions:
-    """Return the source with the results by epoch; those of usable checkpoints,
-    ``used``, are described.
+    """Return the source with the results by epoch; those of usable checkpoints are
+    described.
     """
+    usable = sorted({record.epoch_number for record in run.usable})
+    epochs = [epoch for epoch in usable if epoch in results]
+    used = [results[epoch] for epoch in epochs]
+    in_words = f"{count(len(used), 'epoch')}, "
+    is_last = epochs == usable[-len(epochs) :] and len(epochs) < len(usable)
+    if is_last and predictions.splits == {"train"}:
+        in_words = f"epochs {epochs[0]} to {epochs[-1]}, the last {len(epochs)}"
+        if len(epochs) == 1:
+            in_words = f"epoch {epochs[0]}, the last one"
+        in_words += f" of {len(usable)}; "
     # The stored description has no number of epochs, since a later call may use more of
     # them.
-    description = {"source": predictions.describe(used, with_count=False)}
+    description = {"source": predictions.describe(used)}
     of_paths: dict[str, EvaluationResult] = {}
     digests: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -140,15 +153,15 @@ def _file_predictions(
                 result = result.of_first(labels.classes)
             of_paths[record.path] = replace(result, description=description)
             digests[record.path] = _digest(result)
-    return FilePredictions(predictions.describe(used), of_paths, digests, missing)
+    in_words = predictions.describe(used, in_words)
+    return FilePredictions(in_words, of_paths, digests, missing)
 
 
 def _mismatch(
-    name: str, usable: Sequence[int], found: Collection[int], others: Sequence[int]
+    name: str, missing: Sequence[int], of_run: int, others: Sequence[int]
 ) -> list[Fact]:
     """Return facts about epochs that only the run or only the file has."""
     facts = []
-    missing = [epoch for epoch in usable if epoch not in found]
     if missing:
         facts.append(
             fact(
@@ -156,7 +169,7 @@ def _mismatch(
                 epochs=missing,
                 file=name,
                 missing=len(missing),
-                of_run=len(usable),
+                of_run=of_run,
             )
         )
     if others:

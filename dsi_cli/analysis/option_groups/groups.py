@@ -206,7 +206,8 @@ class PredictionOptions:
         choices=TRUTH,
     )
     predictions_split: str = keyword(
-        "Split of the predictions: test or train.", default="test"
+        "Split of predictions whose file does not name it: test or train.",
+        default="test",
     )
 
 
