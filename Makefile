@@ -74,7 +74,7 @@ findings: $(READY)  ## docs/findings.md: which of the paper's findings the demo'
 
 imagenet: $(READY)  ## docs/imagenet.md: what dsi finds in the classifier of an ImageNet network
 	$(BIN)/dsi analyze examples/imagenet --labels imagenet1k --quiet --out dsi-imagenet
-	$(BIN)/python docs/make_imagenet.py dsi-imagenet
+	PYTHONPATH=. $(BIN)/python docs/make_imagenet.py dsi-imagenet
 
 bench: $(READY)  ## ours beside what a user would do otherwise; writes benchmarks/results/performance.md
 	$(BIN)/python -m benchmarks
