@@ -88,7 +88,8 @@ SOURCES = """## Sources
 - Northcutt, Athalye and Mueller 2021,
   [Pervasive label errors in test sets](https://arxiv.org/abs/2103.14749). Five workers judged each doubtful image
   ([data](https://github.com/cleanlab/label-errors)).
-- Northcutt, Jiang and Chuang 2021, [Confident learning](https://doi.org/10.1613/jair.1.12125).
+- Northcutt, Jiang and Chuang 2021, [Confident learning](https://doi.org/10.1613/jair.1.12125). The estimates are in their
+  [code](https://github.com/cleanlab/cleanlab/blob/bd374549c5d776eeb6109b9c5cab6ca34fcfcef3/examples/imagenet/imagenet_similar_classes.ipynb).
 - Radford et al. 2021, [CLIP](https://arxiv.org/abs/2103.00020), with
   [corrected class names](https://github.com/openai/CLIP/blob/main/notebooks/Prompt_Engineering_for_ImageNet.ipynb).
 - Tsipras, Santurkar, Engstrom, Ilyas and Madry 2020, [From ImageNet to image classification](https://arxiv.org/abs/2005.11295).

@@ -138,3 +138,11 @@ def test_the_page_about_imagenet_is_what_its_script_writes(dsi_process, tmp_path
     assert ended.code == 0, ended.err
     written = make_imagenet.PAGE.read_text(encoding="utf-8")
     assert written == make_imagenet.page(Results(out)), "make imagenet"
+
+
+def test_readme_has_the_number_of_known_pairs_of_the_page():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = make_imagenet.PAGE.read_text(encoding="utf-8")
+    (in_readme,) = re.findall(r"(\d+) of its first 10 pairs", readme)
+    (in_page,) = re.findall(r"(\d+) of the first 10 pairs", page)
+    assert in_readme == in_page
