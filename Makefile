@@ -9,7 +9,7 @@ INSTALLED := $(BIN)/.dsi-installed
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest release-check check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest release-check check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects bench-imagenet imagenet fuzz clean
 
 demo: $(INSTALLED)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -72,6 +72,10 @@ findings: $(READY)  ## docs/findings.md: which of the paper's findings the demo'
 	$(BIN)/dsi demo --quiet --out dsi-demo
 	$(BIN)/python docs/make_findings.py dsi-demo
 
+imagenet: $(READY)  ## docs/imagenet.md: what dsi finds in the classifier of an ImageNet network
+	$(BIN)/dsi analyze examples/imagenet --labels imagenet1k --quiet --out dsi-imagenet
+	PYTHONPATH=. $(BIN)/python docs/make_imagenet.py dsi-imagenet
+
 bench: $(READY)  ## ours beside what a user would do otherwise; writes benchmarks/results/performance.md
 	$(BIN)/python -m benchmarks
 
@@ -86,6 +90,9 @@ bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; write
 
 bench-suspects: $(READY)  ## how well suspects are found; needs DSI_SHARED; writes benchmarks/results/suspects.md
 	$(BIN)/python -m benchmarks.suspects
+
+bench-imagenet: $(READY)  ## where known faults of ImageNet rank among all pairs; writes benchmarks/results/imagenet.md
+	$(BIN)/python -m benchmarks.imagenet_faults
 
 bench-phases: $(READY)  ## how often phases are claimed and their intervals hold, on simulated curves; writes benchmarks/results/phases.md
 	$(BIN)/python -m benchmarks.phases
