@@ -153,6 +153,11 @@ class Network:
     counts: Mapping[str, Values] = field(default_factory=dict)
     senses: Senses | None = None
 
+    @cached_property
+    def families(self) -> dict[str, list[Family]]:
+        """The families of candidates that were asked for, by kind."""
+        return {}
+
     @property
     def all(self) -> Indices:
         """All classes."""
@@ -233,15 +238,15 @@ class Network:
 
     @cached_property
     def moved(self) -> Values:
-        """The score of each ordered pair ``(label, class)`` as mislabelled images."""
-        if TRAIN in self.counts and TEST in self.counts:
+        """The score of each ordered pair ``(label, class)`` as mislabelled images, by
+        test predictions and by those of training images, if there are any.
+        """
+        if TRAIN in self.counts:
             ratios = mixture_ratios(self.counts[TRAIN], self.counts[TEST])
             largest = ratios.max(axis=1)
             usual = np.median(largest[largest > 0]) if largest.any() else 1.0
             return np.where(np.isneginf(self.unexplained), -np.inf, ratios / usual)
-        if TEST in self.counts:
-            return self.distinct + asymmetry(self.counts[TEST]).T
-        return self.unexplained
+        return self.distinct + asymmetry(self.counts[TEST]).T
 
     @cached_property
     def gains(self) -> Values:
@@ -416,15 +421,14 @@ def _duplicates(network: Network) -> list[Family]:
 
 
 def _mislabelled_images(network: Network) -> list[Family]:
-    kind, scores = "mislabelled-images", network.moved
+    """Return the family of labels, each with the class that its images may show."""
     if TEST not in network.counts:
-        return [_of_pairs(kind, WEIGHTS, scores, network.all)]
-    # Each label has one candidate.
+        return []
+    scores = network.moved
     shown = scores.argmax(axis=1)
-    source = TRAIN if TRAIN in network.counts else TEST
     family = Family(
-        kind,
-        source,
+        "mislabelled-images",
+        TRAIN if TRAIN in network.counts else TEST,
         scores.max(axis=1),
         lambda label: (label, int(shown[label])),
         lambda suspect: float(scores[suspect.members]),
@@ -524,6 +528,13 @@ FAMILIES: Mapping[str, Callable[[Network], list[Family]]] = {
 """The families of candidates of each kind."""
 
 
+def families(network: Network, kind: str) -> list[Family]:
+    """Return the families of candidates of a kind, which a network remembers."""
+    if kind not in network.families:
+        network.families[kind] = FAMILIES[kind](network)
+    return network.families[kind]
+
+
 def candidates(network: Network, kind: str) -> list[Suspect]:
     """Return the candidates of a kind, the strongest first.
 
@@ -532,7 +543,7 @@ def candidates(network: Network, kind: str) -> list[Suspect]:
     """
     turns = [
         turn
-        for family in FAMILIES[kind](network)
+        for family in families(network, kind)
         for turn in enumerate(family.candidates())
     ]
     turns.sort(key=lambda turn: (turn[0], -turn[1].strength))
@@ -577,7 +588,7 @@ def standing(network: Network, suspect: Suspect) -> tuple[str, int] | None:
         return None
     found = [
         family.standing(suspect)
-        for family in FAMILIES[suspect.kind](network)
+        for family in families(network, suspect.kind)
         if family.source == suspect.source or suspect.kind != "dead-class"
     ]
     return next((one for one in found if one is not None), None)

@@ -10,7 +10,7 @@ from dsi_cli.metrics.suspects import MIN_CLASSES, MIN_NAMES
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CLASSES, SUSPECTS
-from dsi_cli.suspect_kinds import KINDS, ORDINARY, STRONG, SuspectKind
+from dsi_cli.suspect_kinds import KINDS, ORDINARY, STRONG, SuspectKind, quoted
 
 MAX_SHOWN = 3  # entries of a kind that have a place on the first screen
 REASON_TO_LOOK = (
@@ -29,6 +29,7 @@ NOT_SOUGHT = {
         " classes are the chance level"
     ),
     "no-reference": "wrong names and senses are not sought without a reference",
+    "no-predictions": "mislabelled images are not sought without test predictions",
     "few-names": (
         "wrong names and senses are not sought if the reference has fewer than"
         f" {MIN_NAMES} of the classes"
@@ -87,8 +88,9 @@ def not_sought(out: Path) -> list[str]:
     """
     runs_of: dict[str, list[str]] = {}
     reasons = layout.earlier_options(out, SUSPECTS).get("reasons", {})
-    for run, code in reasons.items():
-        runs_of.setdefault(code, []).append(run)
+    for run, codes in reasons.items():
+        for code in codes:
+            runs_of.setdefault(code, []).append(run)
     return [f"{', '.join(runs)}: {NOT_SOUGHT[code]}" for code, runs in runs_of.items()]
 
 
@@ -118,5 +120,5 @@ def described(out: Path, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, An
         ]
         since = row["since_epoch"]
         text = "" if since is None else f"since epoch {since:.0f}"
-        found.append({**row, "classes": ", ".join(classes), "since": text})
+        found.append({**row, "classes": ", ".join(quoted(classes)), "since": text})
     return found

@@ -21,8 +21,19 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.metrics import suspects
-from dsi_cli.metrics.pair_confusions import Z_95, told_apart_interval, wilson
-from dsi_cli.metrics.pair_residuals import TINY, fisher, upper
+from dsi_cli.metrics.pair_confusions import (
+    Z_95,
+    told_apart,
+    told_apart_interval,
+    wilson,
+)
+from dsi_cli.metrics.pair_residuals import (
+    TINY,
+    closeness,
+    fisher,
+    pair_residuals,
+    upper,
+)
 from dsi_cli.metrics.suspects import MIN_CLASSES, MIN_NAMES, Network, Senses, Suspect
 from dsi_cli.similarity import (
     MAX_DENSE_CLASSES,
@@ -46,6 +57,7 @@ from dsi_cli.suspect_kinds import (
     TEST,
     TRAIN,
     WEIGHTS,
+    quoted,
 )
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, resolve
@@ -221,21 +233,21 @@ def write(out: Path) -> bool:
         return False
     runs = layout.read_table(out, CHECKPOINTS)["run"].to_pylist()
     pools: dict[Any, list[RunEvidence]] = {}
-    reasons: dict[str, str] = {}
+    reasons: dict[str, list[str]] = {}
     for run in dict.fromkeys(runs):
         one = RunEvidence(out, run)
         if not one.classes:
             continue
         if len(one.classes) > MAX_DENSE_CLASSES:
-            reasons[run] = "many-classes"
+            reasons[run] = ["many-classes"]
         else:
             pools.setdefault(one.pool, []).append(one)
     rows: list[dict[str, Any]] = []
     for of_pool in pools.values():
         pool = Pool(of_pool)
         rows += pool.rows()
-        found = {one.run: pool.reason(one.run) for one in of_pool}
-        reasons |= {run: reason for run, reason in found.items() if reason is not None}
+        found = {one.run: pool.reasons(one.run) for one in of_pool}
+        reasons |= {run: codes for run, codes in found.items() if codes}
     table = parquet.from_rows(SUSPECTS, rows)
     scratch = layout.temporary_folder(out)
     options = {"key": key, "reasons": reasons}
@@ -251,20 +263,25 @@ class Pool:
         self.late = {one.run: one.network(one.late_epochs) for one in runs}
         self._by_epoch: dict[str, list[Network | None]] = {}
 
-    def reason(self, run: str) -> str | None:
-        """Return why only some kinds of suspects are sought in a run, as a code of
-        `NOT_SOUGHT`, or None.
+    def reasons(self, run: str) -> list[str]:
+        """Return why only some kinds of suspects are sought in a run, as codes of
+        `NOT_SOUGHT`.
         """
         network = self.late[run]
         if network is None or network.lengths is None:
-            return "no-head"
+            return ["no-head"]
         if len(network.similarity) < MIN_CLASSES:
-            return "few-classes"
+            return ["few-classes"]
         if not network.has_learned:
-            return "within-chance"
+            return ["within-chance"]
+        found = []
         if network.reference is None:
-            return "no-reference"
-        return "few-names" if len(network.named) < MIN_NAMES else None
+            found.append("no-reference")
+        elif len(network.named) < MIN_NAMES:
+            found.append("few-names")
+        if TEST not in network.counts:
+            found.append("no-predictions")
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the suspects of all runs together, the strong ones first,
@@ -344,7 +361,7 @@ class Pool:
 
     def words(self, suspect: Suspect, effect: Mapping[str, float]) -> tuple[str, str]:
         """Return the evidence of a suspect and what to do, without full stops."""
-        names = [self.first.names[member] for member in suspect.members]
+        names = quoted([self.first.names[member] for member in suspect.members])
         listed = (
             names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
         )
@@ -353,7 +370,9 @@ class Pool:
             "first": names[0],
             "last": names[-1],
             "all": listed,
-            "quoted": [shlex.quote(name) for name in names],
+            "quoted": [
+                shlex.quote(self.first.names[member]) for member in suspect.members
+            ],
             "score": suspect.score,
             **effect,
         }
@@ -390,8 +409,12 @@ def _rank_or_last(standing: tuple[str, int] | None) -> float:
 def _since(
     epochs: Sequence[int], standings: Sequence[tuple[str, int] | None]
 ) -> int | None:
-    """Return the first epoch from which all later ones show a suspect, or None."""
+    """Return the first epoch from which all later ones show a suspect; None if the last
+    does not, or is the only one.
+    """
     since = None
+    if len(epochs) < 2:
+        return None
     for epoch, one in zip(reversed(epochs), reversed(standings), strict=True):
         if not _is_shown(one):
             break
@@ -404,6 +427,7 @@ def _mean(networks: Sequence[Network]) -> Network:
     if len(networks) == 1:
         return networks[0]
     with_head = [one for one in networks if one.lengths is not None]
+    lengths = [one.lengths for one in with_head if one.lengths is not None]
     counts = {}
     for split in SPLITS:
         of_split = [one.counts[split] for one in networks if split in one.counts]
@@ -414,7 +438,7 @@ def _mean(networks: Sequence[Network]) -> Network:
     return replace(
         with_head[0],
         similarity=np.mean([one.similarity for one in with_head], axis=0),
-        lengths=np.mean([one.lengths for one in with_head], axis=0),
+        lengths=np.mean(lengths, axis=0),
         counts=counts,
     )
 
@@ -430,7 +454,7 @@ def _effect(suspect: Suspect, network: Network) -> dict[str, float]:
 
 
 def _of_pair(suspect: Suspect, network: Network) -> dict[str, float]:
-    close = suspects.closeness(suspects.pair_residuals(network.similarity))
+    close = closeness(pair_residuals(network.similarity))
     values = _closer_pairs(close, suspect)
     if suspect.source == TEST:
         values |= _apart(network, *suspect.members)
@@ -442,7 +466,7 @@ def _of_group(suspect: Suspect, network: Network) -> dict[str, float]:
     if suspect.source == TEST:
         # The predictions of the pair that they tell apart least.
         members = np.array(suspect.members)
-        apart = suspects.told_apart(network.counts[TEST])[np.ix_(members, members)]
+        apart = told_apart(network.counts[TEST])[np.ix_(members, members)]
         apart[np.diag_indices(len(members))] = np.inf
         first, second = np.unravel_index(np.nanargmin(apart), apart.shape)
         values |= _apart(network, int(members[first]), int(members[second]))
@@ -470,17 +494,15 @@ def _closer_pairs(close: Matrix, suspect: Suspect) -> dict[str, float]:
 
 
 def _closer(effect: Mapping[str, float]) -> str:
-    """Return the pairs that are farther as words: all of 780 pairs, or 778 of 780."""
+    """Return the pairs that are farther as words, such as all but 2 of 780 pairs."""
     pairs, closer = int(effect["pairs"]), int(effect["closer_pairs"])
     if closer == 0:
         return f"all of {pairs:,} pairs"
-    return f"{pairs - closer:,} of {pairs:,} pairs"
+    return f"all but {closer:,} of {pairs:,} pairs"
 
 
 def _of_images(suspect: Suspect, network: Network) -> dict[str, float]:
     label, other = suspect.members
-    if suspect.source == WEIGHTS:
-        return _closer_pairs(network.unexplained, suspect)
     test = network.counts[TEST]
     # Test labels are right, so the network predicts the label for images of the other.
     truth, prediction, counts = other, label, test
