@@ -73,6 +73,9 @@ GAINS_OF_SINGLE, SINGLE_OVER_EXCHANGE = 5.5, 1.7
 """
 LOG_P_WEIGHT = 1 / 3
 """The weight of the logarithm of a p-value next to a closeness."""
+SHARE_OF_USUAL = 1 / 4
+"""The share of the usual logarithm that makes networks of any accuracy comparable."""
+APART_POWER = 2 / 3  # of the informedness, as a factor of the closeness in a group
 PAIRS_PER_CLASS = 6  # the pairs that may belong to a group
 MAX_GROUP = 8  # classes
 MIN_OF_GROUP = 0.5
@@ -213,28 +216,30 @@ class Network:
     def sameness(self) -> Values:
         """The score of each pair as one class twice: its closeness without the
         reference, plus the logarithm of the p-value that test predictions do not tell
-        its classes apart.
+        its classes apart, less a share of that of usual nearest classes.
         """
         close = closeness(pair_residuals(self.similarity))
         if TEST not in self.counts:
             return close
         from scipy.special import log_ndtr
 
-        z = told_apart_z(self.counts[TEST])
-        scores: Values = close + LOG_P_WEIGHT * log_ndtr(-z)
+        log_p = log_ndtr(-told_apart_z(self.counts[TEST]))
+        nearest = close.argmax(axis=1)
+        usual = np.median(log_p[np.arange(len(close)), nearest])
+        scores: Values = close + LOG_P_WEIGHT * (log_p - SHARE_OF_USUAL * usual)
         return scores
 
     @cached_property
     def distinct(self) -> Values:
-        """The closeness beyond the reference, times how well test predictions tell the
-        classes of a pair apart.
+        """The closeness beyond the reference, times a power of how well test
+        predictions tell the classes of a pair apart.
         """
         if TEST not in self.counts:
             return self.unexplained
         apart = np.clip(np.nan_to_num(told_apart(self.counts[TEST])), 0.0, 1.0)
         is_pair = np.isfinite(self.unexplained)
         known = np.where(is_pair, self.unexplained, 0.0)
-        return np.where(is_pair, known * apart, -np.inf)
+        return np.where(is_pair, known * apart**APART_POWER, -np.inf)
 
     @cached_property
     def moved(self) -> Values:
