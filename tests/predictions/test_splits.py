@@ -197,6 +197,9 @@ def test_open_predictions_of_a_folder_finds_both_files(folder, save, tmp_path):
     found = open_predictions(tmp_path / "all")
     assert found.splits == {"train"}
     assert found_in(found) == {"train": BOTH["train"]}
+    given = open_predictions(tmp_path / "all", save("t.npy", TRAIN_TARGETS))
+    of_train = given.of_run("run", Path("runs/run"))["train"]
+    assert of_train.truth.name == "t.npy"
 
 
 def test_open_predictions_of_a_folder_takes_the_file_of_training_images_first(
