@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
@@ -72,6 +73,8 @@ def make_cases(out: Path, cases: int) -> list[Path]:
     for number, folder in enumerate(folders):
         if (folder / SECONDS).exists():
             continue
+        # An interrupted call left a part of the case.
+        shutil.rmtree(folder, ignore_errors=True)
         began = process_time()
         case = write_case(folder, source, number, SEED)
         trained = process_time()
@@ -322,7 +325,7 @@ def report(folders: Sequence[Path], *, with_dsi: bool = True) -> str:
     lines = [
         *found_table(
             folders,
-            {**ours, "cleanlab": cleanlab, "cleanlab without other faults": alone},
+            {**ours, "cleanlab": cleanlab, "cleanlab, other faults left out": alone},
         ),
         "",
         *images_table(folders, {**ours, "cleanlab": cleanlab}),

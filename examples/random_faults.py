@@ -112,7 +112,12 @@ def folder_source(folder: Path) -> Source:
     }
     names = splits[True].names
     if names != splits[False].names:
-        raise UsageError(f"{folder}: the classes of train and test differ")
+        raise UsageError(
+            f"{folder}: the classes of train and test differ",
+            hint="give both folders the same class folders",
+            code="different-classes",
+            folder=str(folder),
+        )
 
     def images(
         name: str, count: int, generator: np.random.Generator, training: bool
@@ -173,17 +178,18 @@ def plant_duplicate(case: Case) -> Fault:
     """Give half of the images of a class a second name: a synonym or that of a class
     without images.
     """
-    known = [
+    with_synonym = [
         index
         for index in case.sound
-        if SYNONYMS.get(case.names[index], case.names[0]) not in case.names
+        if case.names[index] in SYNONYMS
+        and SYNONYMS[case.names[index]] not in case.names
     ]
-    if known and case.generator.random() < SYNONYM_SHARE:
-        first = known[0]
+    if with_synonym and case.generator.random() < SYNONYM_SHARE:
+        first = with_synonym[0]
         case.sound.remove(first)
         name = SYNONYMS[case.names[first]]
-        if name in case.absent:
-            case.absent.remove(name)
+        # The class of this name, if there is one, is not in the case.
+        case.absent = [other for other in case.absent if other != name]
     else:
         (first,) = case.take(1)
         name = case.absent.pop()
@@ -258,7 +264,7 @@ PLANTERS = {
 def sound_case(
     source: Source, sizes: tuple[int, int], images: int, generator: np.random.Generator
 ) -> Case:
-    """Return random classes with at most some training images each, without a fault."""
+    """Return random classes without a fault, with at most some images each."""
     names = generator.permutation(source.names).tolist()
     count = int(generator.integers(sizes[0], sizes[1] + 1))
     chosen, absent = sorted(names[:count]), names[count:]
@@ -269,7 +275,7 @@ def sound_case(
         return np.concatenate(found), targets
 
     train_images, train_targets = split(images, training=True)
-    test_images, test_targets = split(TEST_IMAGES, training=False)
+    test_images, test_targets = split(min(images, TEST_IMAGES), training=False)
     return Case(
         generator,
         chosen,
@@ -463,7 +469,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     training.add_argument("--seed", type=int, default=0)
     training.add_argument("--classes", type=span, default=(30, 45), metavar="LO-HI")
     training.add_argument(
-        "--images", type=int, default=TRAIN_IMAGES, help="training images of a class"
+        "--images",
+        type=int,
+        default=TRAIN_IMAGES,
+        help="training images of each class, at most",
     )
     training.add_argument("--epochs", type=int, default=EPOCHS)
     training.add_argument(
