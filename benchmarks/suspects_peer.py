@@ -48,6 +48,7 @@ from random_faults import (  # noqa: E402
 
 PAGE = ROOT / "benchmarks" / "results" / "suspects_peer.md"
 CASES, FOLDS, SEED = 20, 3, 20291
+IMAGES = 150  # training images of each class
 KEPT_PAIRS = 100
 """The number of cleanlab's pairs of classes that are kept, the most overlapping ones."""
 SECONDS, CLEANLAB = "seconds.json", "cleanlab.json"
@@ -76,7 +77,7 @@ def make_cases(out: Path, cases: int) -> list[Path]:
         # An interrupted call left a part of the case.
         shutil.rmtree(folder, ignore_errors=True)
         began = process_time()
-        case = write_case(folder, source, number, SEED)
+        case = write_case(folder, source, number, SEED, images=IMAGES)
         trained = process_time()
         write_held_out(folder, case, FOLDS)
         seconds = {"training": trained - began, "folds": process_time() - trained}
@@ -182,7 +183,7 @@ def by_dsi(folder: Path) -> Named:
     suspects = ranked_suspects(folder)
     seconds = _processor_seconds() - began
     pairs = [members for _, members in sorted(suspects["mislabelled-images"])]
-    images = [_named_images(folder, pair) for pair in pairs]
+    images = [named_images(folder, pair) for pair in pairs]
     none = np.array([], np.intp)
     return Named(
         {
@@ -198,7 +199,7 @@ def by_dsi(folder: Path) -> Named:
     )
 
 
-def _named_images(folder: Path, pair: Sequence[int]) -> Indices:
+def named_images(folder: Path, pair: Sequence[int]) -> Indices:
     """Return the training images of a pair of classes that have one label and are
     predicted as the other class in all of the last epochs.
 

@@ -44,7 +44,7 @@ from dsi_cli.errors import UsageError
 
 EPOCHS = 10
 WIDTHS = (16, 32, 64, 96)
-TRAIN_IMAGES, TEST_IMAGES = 150, 60  # of each class, at most
+TRAIN_IMAGES, TEST_IMAGES = 200, 60  # of each class, at most
 MIN_CLASSES = 10  # all faults concern this many classes
 SPARE_NAMES = 2  # classes that a case leaves out, because faults use their names
 PATCH = 7  # pixels of the side of a shortcut
