@@ -49,6 +49,8 @@ from random_faults import (  # noqa: E402
 PAGE = ROOT / "benchmarks" / "results" / "suspects_peer.md"
 CASES, FOLDS, SEED = 20, 3, 20291
 IMAGES = 150  # training images of each class
+REVIEWED = 100
+"""The number of images that a person reviews, of cleanlab's ranked list."""
 KEPT_PAIRS = 100
 """The number of cleanlab's pairs of classes that are kept, the most overlapping ones."""
 SECONDS, CLEANLAB = "seconds.json", "cleanlab.json"
@@ -61,7 +63,7 @@ class Named(NamedTuple):
     ranks: dict[str, Callable[[Fault], int | None]]
     """Returns the rank of a fault in the tool's list, by kind."""
     images: dict[str, Indices]
-    """The training images that have a wrong label, by the choice of pairs."""
+    """The training images whose label the tool doubts, by what is chosen of its list."""
     count: int
     """The suspects that dsi lists, or the images that cleanlab names."""
     seconds: float
@@ -114,13 +116,15 @@ def _cleanlab_lists(
     pairs = find_overlapping_classes(labels, probabilities)
     directed = find_overlapping_classes(labels, probabilities, asymmetric=True)
     classes = rank_classes_by_label_quality(labels, probabilities)
-    is_issue = find_label_issues(labels, probabilities, n_jobs=1)
+    issues = find_label_issues(
+        labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+    )
     columns = ["Class Index A", "Class Index B"]
     return {
         "pairs": pairs[columns].head(KEPT_PAIRS).to_numpy().tolist(),
         "directed": directed[columns].head(KEPT_PAIRS).to_numpy().tolist(),
         "classes": classes["Class Index"].tolist(),
-        "issues": np.flatnonzero(is_issue).tolist(),
+        "issues": issues.tolist(),
         "seconds": process_time() - began,
     }
 
@@ -171,7 +175,7 @@ def by_cleanlab(folder: Path, *, leave_out_others: bool = False) -> Named:
             "wrong-label": in_classes,
             "dead-class": in_classes,
         },
-        {"first pair": of_first, "all": issues},
+        {"first pair": of_first, f"first {REVIEWED}": issues[:REVIEWED], "all": issues},
         len(issues),
         found["seconds"],
     )
@@ -257,7 +261,7 @@ def images_table(
     yield "| images named by | images | precision | recall |"
     yield "|---|---|---|---|"
     for tool, named in tools.items():
-        for choice in ("first pair", "all"):
+        for choice in named[0].images:
             right = listed = wrong_labels = 0
             for folder, case in zip(folders, named, strict=True):
                 moved = np.load(folder / "moved_train.npy")
@@ -300,7 +304,7 @@ def costs_table(
         yield f"| dsi | heads and predictions | {analysis:.1f} |"
     yield (
         f"| cleanlab | probabilities from {FOLDS} more trainings |"
-        f" {folds + own:.0f}, of which {own:.1f} are its own |"
+        f" {folds + own:.0f}, of which {own:.2f} are its own |"
     )
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -386,7 +387,9 @@ def found_rank(fault: Fault, ranked: Ranked) -> int | None:
 
 def ranked_suspects(folder: Path) -> dict[str, Ranked]:
     """Analyse a case, and return the rank and the members of its suspects by kind."""
-    with TemporaryDirectory() as out:
+    with TemporaryDirectory() as out, warnings.catch_warnings():
+        # dsi warns about names with several senses, which are not planted faults.
+        warnings.simplefilter("ignore", UserWarning)
         rows = analyze(folder, out, report=False).suspects()
     found: dict[str, Ranked] = {kind: [] for kind in PLANTERS}
     for row in rows.itertuples():
