@@ -11,6 +11,8 @@ from helpers.pictures import encoded
 from PIL import Image
 from safetensors.numpy import load_file
 
+from dsi_cli.store.schema import SUSPECTS
+
 CLASSES, IMAGES, EPOCHS = 12, 10, 3
 
 
@@ -211,6 +213,22 @@ def test_found_rank_is_the_best_of_the_rows_of_the_fault(script):
     ranked = [(1, [3, 4]), (2, [2, 1]), (3, [1, 2])]
     assert script.found_rank(fault, ranked) == 2
     assert script.found_rank(fault, ranked[:1]) is None
+
+
+@pytest.mark.skipif(
+    all(column.name != "rank" for column in SUSPECTS.columns),
+    reason="suspects have no rank within a kind",
+)
+def test_measure_counts_the_planted_faults_of_all_cases(script, written):
+    _, folder = written
+    lines = list(script.measure(folder.parent))
+    cells = [line.strip("| ").split(" | ") for line in lines[2:]]
+    assert [row[0] for row in cells] == list(script.PLANTERS)
+    planted = {fault.kind for fault in script.faults_of(folder)}
+    for kind, number, first, three, others in cells:
+        assert int(number) == (kind in planted)
+        assert int(first) <= int(three) <= int(number)
+        assert int(others) == 0
 
 
 @pytest.mark.parametrize("classes", ["5-20", "30-48", "40-30"])
