@@ -143,9 +143,13 @@ def _found_lines(
         found = training.found(splits, training.evidence.late_epochs)
         half = training.is_tuned
         for kind, members in training.planted:
-            ranked = [frozenset(one.members) for one in found[kind]]
-            rank = ranked.index(members) if members in ranked else len(ranked)
-            is_strong = rank < len(ranked) and found[kind][rank].grade == STRONG
+            ranks = [
+                rank
+                for rank, one in enumerate(found[kind])
+                if members == frozenset(one.members)
+            ]
+            rank = ranks[0] if ranks else suspects.MAX_LISTED
+            is_strong = bool(ranks) and found[kind][rank].grade == STRONG
             hits = (1, rank == 0, rank < FIRST, is_strong)
             for column, hit in enumerate(hits):
                 cells[kind][half][column] += hit

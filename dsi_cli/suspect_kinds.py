@@ -103,8 +103,8 @@ KINDS = (
         "Look at the images of {first} and {last}",
         {
             TEST: Measured(
-                4.0,
-                2.6,
+                4.7,
+                3.2,
                 "{first} and {last} are closer than their names explain, and"
                 " {percent:.0f} % of the test images of {last} are predicted as {first}"
                 " (95 % CI {percents})",
@@ -176,8 +176,8 @@ KINDS = (
         " {index},{first},{better} to the file of --map (index,name,synset)",
         {
             WEIGHTS: Measured(
-                7.0,
-                4.0,
+                8.5,
+                6.0,
                 "{better} fits what the network sees in {first} better than {used},"
                 " which is in use (correlation {effect:.2f}, 95 % CI {low:.2f} to"
                 " {high:.2f})",
