@@ -431,13 +431,19 @@ def read_predictions(
             continue
         found = find_targets(of_split)
         if found is None:
+            remedy = (
+                "give them with --targets FILE, or name the columns of a table target"
+                " and prediction"
+            )
+            if of_split == "train":
+                remedy += ", or save targets_train.npy in the same folder"
             raise wrong(
                 path,
                 "a target for each prediction",
                 "none",
-                "give them with --targets FILE, or name the columns of a table target"
-                " and prediction",
+                remedy,
                 code="no-targets",
+                split=of_split,
             )
         for part in parts:
             _require_same_samples(part, found)
