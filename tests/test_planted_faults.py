@@ -2,28 +2,21 @@
 its kind; of their clean twin, hardly anything is suspect.
 """
 
-import sys
-from pathlib import Path
-
 import pytest
+from helpers.example_scripts import EXAMPLES, example_module
 
 from dsi_cli import open_results
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MAX_OTHERS = 2  # suspects that were not planted
 
 
 @pytest.fixture(scope="module")
 def planted():
     """The script of the example, as a module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(EXAMPLES))
-        import planted_faults
-
-        yield planted_faults
-        del sys.modules["planted_faults"], sys.modules["models"]
+    with example_module("planted_faults") as module:
+        yield module
 
 
 def suspects_of(name, out):

@@ -40,6 +40,10 @@ class KerasCallback(callbacks.Callback):  # type: ignore[misc]
     Examples
     --------
     ``model.fit(x, y, callbacks=[KerasCallback(labels="cifar10")])``
+
+    After the training, these lines store what names mislabelled images:
+    ``np.save("ckpts/preds_train.npy", model.predict(x).argmax(-1))`` and
+    ``np.save("ckpts/targets_train.npy", y)``.
     """
 
     def __init__(

@@ -50,6 +50,11 @@ class LightningCallback(Callback):  # type: ignore[misc]
     UsageError
         The errors of `Tracker`. When ``fit`` begins: no classifier, a wrong number of
         labels, or no validation loader.
+
+    Notes
+    -----
+    The notes of `Tracker` say how to store predictions on the training images, which
+    name mislabelled images.
     """
 
     def __init__(

@@ -84,6 +84,11 @@ class Tracker:
     ``_chance`` (the chance level), ``_low`` and ``_high`` (the 95 % confidence
     interval). A missing value has no key, and no value is NaN.
 
+    For `dsi_cli.analyze` to name mislabelled images, store the predictions of the last
+    epochs on the training images. Make them in evaluation mode, without augmentation and
+    in a fixed order: ``np.save("ckpts/preds_train.npy", predictions[-3:])`` and
+    ``np.save("ckpts/targets_train.npy", targets)``.
+
     Examples
     --------
     >>> track = Tracker(labels=["cat", "dog", "car", "truck"])

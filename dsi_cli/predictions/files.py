@@ -90,6 +90,11 @@ class PredictionFile:
         return {str(part.split) for part in self.epochs}
 
     @property
+    def may_be_last(self) -> bool:
+        """True for training predictions, which may be those of the last epochs alone."""
+        return self.splits == {"train"}
+
+    @property
     def name(self) -> str:
         """The names of the files of its splits."""
         return " and ".join({self.names[split]: None for split in sorted(self.splits)})
@@ -253,7 +258,7 @@ class PredictionFile:
         run_name = "the run" if run is None else f"run {run!r}"
         # Without epochs in the file, the rows are the run's epochs in order.
         if parts[0].epoch is None:
-            if self.splits == {"train"}:
+            if self.may_be_last:
                 epochs = epochs[-len(parts) :]
             if len(parts) == len(epochs):
                 return dict(zip(epochs, parts, strict=True))
@@ -426,13 +431,19 @@ def read_predictions(
             continue
         found = find_targets(of_split)
         if found is None:
+            remedy = (
+                "give them with --targets FILE, or name the columns of a table target"
+                " and prediction"
+            )
+            if of_split == "train":
+                remedy += ", or save targets_train.npy in the same folder"
             raise wrong(
                 path,
                 "a target for each prediction",
                 "none",
-                "give them with --targets FILE, or name the columns of a table target"
-                " and prediction",
+                remedy,
                 code="no-targets",
+                split=of_split,
             )
         for part in parts:
             _require_same_samples(part, found)
@@ -546,7 +557,8 @@ def _read_nearby(
         if found is None:
             continue
         path, targets_nearby = found
-        if of_split == "test" and targets is not None:
+        is_meant = of_split == "test" or not nearby_names(folder, "test")
+        if targets is not None and is_meant:
             targets_nearby = Path(targets)
         file = read_predictions(path, targets_nearby, truth=truth, split=split)
         added = file.splits - names.keys()

@@ -29,9 +29,7 @@ from dsi_cli.metrics.pair_confusions import (
 )
 from dsi_cli.metrics.pair_residuals import (
     TINY,
-    closeness,
     fisher,
-    pair_residuals,
     upper,
     with_diagonal,
 )
@@ -455,8 +453,7 @@ def _effect(suspect: Suspect, network: Network) -> dict[str, float]:
 
 
 def _of_pair(suspect: Suspect, network: Network) -> dict[str, float]:
-    close = closeness(pair_residuals(network.similarity))
-    values = _closer_pairs(close, suspect)
+    values = _closer_pairs(network.closeness, suspect)
     if suspect.source == TEST:
         values |= _apart(network, *suspect.members)
     return values
