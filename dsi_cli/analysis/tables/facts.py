@@ -9,7 +9,7 @@ from pathlib import Path
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.plan import Plan
-from dsi_cli.analysis.tables import geometry
+from dsi_cli.analysis.tables import geometry, input_agreement
 from dsi_cli.analysis.tables.result_tables import RunRows, write_table
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
@@ -27,9 +27,10 @@ have at least this mean angle of the class vectors, in degrees.
 
 def of_run(rows: RunRows) -> list[Fact]:
     """Return what the rows of a run show: files that failed, labels to check, zero
-    weights, other accuracies and unrelated heads. Its tables are written.
+    weights, other accuracies, unrelated heads and inputs that contradict one another. Its tables are written.
     """
-    found = [*_unused_files(rows), *_missing_predictions(rows), *of_labels(rows)]
+    found = [*input_agreement.of_run(rows), *_unused_files(rows)]
+    found += [*_missing_predictions(rows), *of_labels(rows)]
     for record in rows.records:
         found += _of_checkpoint(rows, record)
     found += _unrelated_heads(rows.plan.out, rows.run.name)
