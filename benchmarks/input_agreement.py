@@ -161,7 +161,7 @@ def _orders(classes: int, generator: np.random.Generator) -> tuple[Mapping[str, 
     """
     names = [f"{number:05}" for number in generator.permutation(10_000)[:classes]]
     other = generator.permutation(classes)
-    orders = input_agreement.orders(names, None, {"other.txt": other.tolist()}, classes)
+    orders = input_agreement.orders(names, None, {"other list": other.tolist()}, classes)
     if generator.random() < 0.5:
         return orders, generator.permutation(classes), False
     every = [one for of_name in orders.values() for one in of_name]
@@ -230,7 +230,7 @@ def _lines(networks: list[Network]) -> Iterator[str]:
 
 
 def _is_named(noticed: list[Contradiction]) -> bool:
-    return any(one.better is not None for one in noticed)
+    return any(one.better or one.order for one in noticed)
 
 
 if __name__ == "__main__":

@@ -197,9 +197,12 @@ class WatchPrinter:
             print(terminal_text(_epoch_line(row)), flush=True)
 
     def _show_problems(self, summary: Summary) -> None:
-        """Print what is wrong with checkpoints, except with those that training still
-        writes.
+        """Print which inputs contradict one another, and what is wrong with checkpoints,
+        except with those that training still writes.
         """
+        for message in summary.messages:
+            if message.is_contradiction:
+                self.print_once(f"{message.severity}: {message.line}", self.note)
         for run in summary.runs:
             for path, status, reason in run.problems:
                 if status == "failed":

@@ -76,7 +76,8 @@ from this accuracy.
 MIN_ASSIGNED = 0.2
 """The accuracy of predictions in another order than the truth, once put right."""
 MAX_CLASSES = 1000  # of more classes, so many are compared
-SAME_ORDER = 0.9  # two orders are the same if so many of their classes are
+SAME_ORDER = 0.8
+"""An order gives this share of the accuracy if it is the one of the predictions."""
 CERTAIN_Z = 6.0  # a better order of this z needs no other sign of a trained network
 MAX_COSINE = 0.999  # keeps Fisher's z finite
 
@@ -195,7 +196,8 @@ class Contradiction:
     better : the order in which the inputs agree far better, or None.
     own : the agreement of the head with its confusions, if it shows that the network
         has been trained.
-    which : the input in another order: targets, predictions, or both.
+    which : the input in another order, targets or predictions; None if it is unknown.
+    order : the name of this order; None if it is unknown.
     accuracy, accuracy_meant : the accuracy as given or in the log, and in the better
         order.
     by_name : True if the confusions have the order of the labels, too.
@@ -207,6 +209,7 @@ class Contradiction:
     better: BetterOrder | None = None
     own: Agreement | None = None
     which: str | None = None
+    order: str | None = None
     accuracy: float | None = None
     accuracy_meant: float | None = None
     by_name: bool = False
@@ -310,28 +313,33 @@ def _of_truth(inputs: Inputs, split: str, *, is_known: bool) -> list[Contradicti
     which = max(known, key=lambda one: known[one].value, default=None)
     if which is not None and known[which].z < MIN_Z:
         which = None
-    name = next(
-        (
-            name
-            for name, of_name in inputs.orders.items()
-            for order in of_name
-            if (order == meant).mean() > SAME_ORDER
-            or (inverse(order) == meant).mean() > SAME_ORDER
-        ),
-        None,
-    )
-    better = None
-    if name is not None and which is not None:
-        better = BetterOrder(name, known[which])
     found = Contradiction(
         TRUTH,
         split,
-        better=better,
         which=which,
+        order=_order_of(counts, accuracy_meant, inputs.orders),
         accuracy=accuracy,
         accuracy_meant=accuracy_meant,
     )
     return [found]
+
+
+def _order_of(
+    counts: NDArray[np.int64], accuracy_meant: float, orders: Orders
+) -> str | None:
+    """Return the name of the order in which predictions have almost the accuracy that
+    they can have; None if there is none.
+    """
+    accuracies = {
+        name: max(
+            accuracy_of(counts[:, way]) for one in of_name for way in (one, inverse(one))
+        )
+        for name, of_name in orders.items()
+    }
+    best = max(accuracies, key=lambda name: accuracies[name], default=None)
+    if best is None or accuracies[best] < SAME_ORDER * accuracy_meant:
+        return None
+    return best
 
 
 def with_confusions(weight: Values, counts: NDArray[np.int64]) -> Comparison:
@@ -390,7 +398,8 @@ def orders(
     ----------
     names : the labels in the given order, or None.
     ids : their WordNet ids, or None.
-    others : for each list nearby, the index in the given list of each of its classes.
+    others : other orders by name, such as that of another list: the index in the given
+        list of each of its classes.
     classes : the number of classes.
     """
     indices = range(classes)
@@ -404,7 +413,7 @@ def orders(
         found.setdefault(name, []).append(array)
 
     for name, order in others.items():
-        add(f"the order of {name}", order)
+        add(name, order)
     sort_keys: dict[str, Callable[[int], str]] = {}
     if names is not None:
         given = names

@@ -52,6 +52,14 @@ KINDS = {
         " labels in that order into LABELS, and run:",
         "{command}",
     ),
+    "labels-in-order-of-file": Kind(
+        ERROR,
+        "the labels of {labels} seem to be in another order than the classes of the"
+        " head: in {order}, the agreement with {reference} is {better:.2f} (z"
+        " {better_z:.0f}) instead of {given:.2f} (z {given_z:.1f}; 0 is chance)",
+        "To use that order, run:",
+        "{command}",
+    ),
     "labels-contradict-head": Kind(
         ERROR,
         "the head agrees with its own mistakes ({own:.2f}, z {own_z:.0f}; 0 is chance),"
@@ -93,7 +101,8 @@ KINDS = {
     "targets-in-another-order": Kind(
         ERROR,
         "predictions and targets on {split} have their classes in different orders: the"
-        " accuracy is {accuracy:.2f}, and {accuracy_meant:.2f} if {which} are renumbered",
+        " accuracy is {accuracy:.2f}, and {accuracy_meant:.2f} with the {which} in"
+        " {order}",
         "Give both the numbers of the head's classes, write PREDICTIONS again, and run:",
         "{command}",
     ),
@@ -431,6 +440,7 @@ class Message:
     text : the sentence; it begins with the runs if only some runs have the fact.
     hint : what to do, in words; empty without advice.
     command : a command that helps, or shows more; empty without one.
+    is_contradiction : True if it is about inputs that contradict one another.
     """
 
     severity: str
@@ -438,6 +448,7 @@ class Message:
     text: str
     hint: str = ""
     command: str = ""
+    is_contradiction: bool = False
 
     @property
     def line(self) -> str:
@@ -482,7 +493,8 @@ def _message(one: Fact, owner: str) -> Message:
         words.vformat(template, (), one.fields)
         for template in (kind.hint, kind.command)
     )
-    return Message(kind.severity, one.code, text, hint, command)
+    is_contradiction = DISTRUSTED in one.fields
+    return Message(kind.severity, one.code, text, hint, command, is_contradiction)
 
 
 def epochs_text(epochs: Sequence[int]) -> str:
@@ -550,12 +562,11 @@ def contradictions(out: Path, run: str) -> list[Fact]:
     return [one for one in from_rows(rows) if DISTRUSTED in one.fields]
 
 
-def distrusted(out: Path, run: str) -> frozenset[str]:
-    """Return the inputs of a run from which no conclusion may be drawn, because others
+def distrusted(found: Iterable[Fact]) -> frozenset[str]:
+    """Return the inputs from which no conclusion may be drawn, because others
     contradict them: ``labels``, ``predictions:test`` and ``predictions:train``.
     """
-    found = contradictions(out, run)
-    return frozenset(name for one in found for name in one.fields[DISTRUSTED])
+    return frozenset(name for one in found for name in one.fields.get(DISTRUSTED, ()))
 
 
 def of_results(results: Results, run: str | None = None) -> list[Fact]:

@@ -3,7 +3,7 @@ them before anything is concluded.
 
 The statistics are in `dsi_cli.metrics.input_agreement`. Each contradiction is a fact
 whose field ``distrusted`` names the inputs from which no conclusion may be drawn; see
-`dsi_cli.queries.facts.distrusted`. dsi never changes an order by itself.
+`distrusted`. dsi never changes an order by itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from dsi_cli.metrics.input_agreement import (
     Contradiction,
     Inputs,
 )
+from dsi_cli.queries import facts
 from dsi_cli.queries.findings import reference_name
 from dsi_cli.similarity import weight_similarity
 
@@ -50,7 +52,10 @@ def of_run(rows: RunRows) -> list[Fact]:
     """Return a fact for each contradiction of the inputs of a run."""
     if not rows.records or rows.rows_plan.is_vast:
         return []
-    of_orders = [_fact(rows, one) for one in _contradictions(rows)]
+    nearby = _nearby(rows)
+    orders = {name: order for name, (_, order) in nearby.items()}
+    files = {name: path for name, (path, _) in nearby.items()}
+    of_orders = [_fact(rows, one, files) for one in _contradictions(rows, orders)]
     known = {name for one in of_orders for name in one.fields["distrusted"]}
     of_log = [
         found
@@ -61,9 +66,18 @@ def of_run(rows: RunRows) -> list[Fact]:
     return [*of_orders, *of_log]
 
 
-def _contradictions(rows: RunRows) -> list[Contradiction]:
+def distrusted(out: Path, run: str) -> frozenset[str]:
+    """Return the inputs of a run from which no conclusion may be drawn, by its facts:
+    ``labels``, ``predictions:test`` and ``predictions:train``.
+    """
+    return facts.distrusted(facts.contradictions(out, run))
+
+
+def _contradictions(
+    rows: RunRows, nearby: Mapping[str, Sequence[int]]
+) -> list[Contradiction]:
     """Return the contradictions at the last checkpoint with predictions, or at the last
-    one.
+    one; ``nearby`` has the orders of label files, by name.
     """
     splits = rows.plan.evaluations.splits[rows.run.name]
     evaluated = [
@@ -89,7 +103,7 @@ def _contradictions(rows: RunRows) -> list[Contradiction]:
         similarity=weight_similarity(weight).astype(np.float64),
         reference=_reference(rows),
         counts=counts,
-        orders=_orders(rows),
+        orders=_orders(rows, nearby),
         accuracy=values.get("test_accuracy"),
     )
     return input_agreement.contradictions(inputs)
@@ -103,18 +117,34 @@ def _reference(rows: RunRows) -> NDArray[np.float64] | None:
     return main.dense.astype(np.float64)
 
 
-def _orders(rows: RunRows) -> input_agreement.Orders:
+def _nearby(rows: RunRows) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the path and the order of each label file with the same classes, by the
+    name of the order.
+    """
+    labels = rows.labels.label_list
+    if labels is None:
+        return {}
+    found = class_labels.orders_nearby(labels, rows.run.training)
+    return {
+        f"the order of {printable(path)}": (printable(path), order)
+        for path, order in found.items()
+    }
+
+
+def _orders(
+    rows: RunRows, nearby: Mapping[str, Sequence[int]]
+) -> input_agreement.Orders:
     labels = rows.labels.label_list
     if labels is None:
         return input_agreement.orders(None, None, {}, rows.labels.classes)
-    others = class_labels.orders_nearby(labels, rows.run.training)
     ids = [resolution.wnid for resolution in rows.labels.resolutions]
-    named = {printable(path): order for path, order in others.items()}
-    return input_agreement.orders(labels.names, ids, named, len(labels.names))
+    return input_agreement.orders(labels.names, ids, nearby, len(labels.names))
 
 
-def _fact(rows: RunRows, found: Contradiction) -> Fact:
-    """Return the fact about a contradiction of orders."""
+def _fact(rows: RunRows, found: Contradiction, files: Mapping[str, str]) -> Fact:
+    """Return the fact about a contradiction of orders; ``files`` are label files by the
+    names of their orders.
+    """
     predictions = [
         f"predictions:{split.split}"
         for split in rows.plan.evaluations.splits[rows.run.name]
@@ -134,13 +164,16 @@ def _fact(rows: RunRows, found: Contradiction) -> Fact:
     if found.kind == LABELS:
         labels = rows.labels.label_list
         assert labels is not None
+        right = files.get(values.get("order", ""))
         values |= {
             "labels": labels.source,
             "reference": reference_name(rows.main_reference),
             "distrusted": ["labels", *(predictions if found.by_name else [])],
             "by_name": found.by_name,
-            "command": _command(rows, "--labels", "LABELS"),
+            "command": _command(rows, "--labels", right or "LABELS"),
         }
+        if right is not None:
+            return fact("labels-in-order-of-file", **values)
         if found.better is not None:
             return fact("labels-in-another-order", **values)
         if found.own is not None:
@@ -155,7 +188,8 @@ def _fact(rows: RunRows, found: Contradiction) -> Fact:
     if found.kind == PREDICTIONS:
         return fact("predictions-contradict-head", **values)
     if found.kind == TRUTH:
-        values["which"] = found.which or "either"
+        values["which"] = found.which or "targets or predictions"
+        values["order"] = found.order or "another order"
         return fact("targets-in-another-order", **values)
     return fact("predictions-contradict-targets", **values)
 
