@@ -79,6 +79,10 @@ MAX_CLASSES = 1000  # of more classes, so many are compared
 SAME_ORDER = 0.8
 """An order gives this share of the accuracy if it is the one of the predictions."""
 CERTAIN_Z = 6.0  # a better order of this z needs no other sign of a trained network
+MIN_SHIFT_GAIN = 4.0
+"""Predictions of other epochs gain so many standard deviations if they are moved."""
+MIN_CHECKPOINTS = 5  # the least number of checkpoints whose changes are compared
+TINY = float(np.finfo(np.float64).tiny)
 MAX_COSINE = 0.999  # keeps Fisher's z finite
 
 
@@ -349,10 +353,8 @@ def with_confusions(weight: Values, counts: NDArray[np.int64]) -> Comparison:
     if mistakes >= min(MIN_MISTAKES, MISTAKES_PER_CLASS * len(counts)):
         found = reliability(counts, HALVINGS).value
         least = OWN.least * max(found or 0.0, 0.0) ** 0.5
-    cosines = centred_weight_similarity(weight).astype(np.float64)
-    similarity = np.arctanh(np.clip(cosines, -MAX_COSINE, MAX_COSINE))
     limits = replace(OWN, least=least)
-    return Comparison(residual(similarity), confusions(counts), limits)
+    return Comparison(residual(_fisher(weight)), confusions(counts), limits)
 
 
 def confusions(counts: NDArray[np.int64]) -> Values:
@@ -480,3 +482,61 @@ def assignment(counts: NDArray[np.int64], seed: int = 0) -> tuple[Order, float] 
     if accuracy < limit or not has_learned(accuracy, len(counts)):
         return None
     return meant, accuracy
+
+
+# Epochs
+
+
+def shift_by_changes(
+    heads: Sequence[Values], predictions: Sequence[NDArray[np.int64]]
+) -> tuple[int, Agreement, Agreement] | None:
+    """Return by how many checkpoints predictions are off, with the agreement of changes
+    as given and without this shift; None if they are not off, or if it is unknown.
+
+    From one checkpoint to the next, those confusions rise whose class vectors come
+    closer. So the changes of both agree in the right order of epochs, and hardly in
+    another one.
+
+    Parameters
+    ----------
+    heads : the head ``(C, d)`` of each checkpoint, in the order of the epochs.
+    predictions : the confusion counts ``(C, C)`` that each checkpoint is said to have.
+    """
+    if len(heads) < MIN_CHECKPOINTS:
+        return None
+    own = [_normal(residual(_fisher(head))) for head in heads]
+    theirs = [_normal(np.nan_to_num(confusions(counts))) for counts in predictions]
+    of_heads, of_predictions = np.diff(own, axis=0), np.diff(theirs, axis=0)
+    classes = len(heads[0])
+    agreements = {}
+    for by in (0, 1, -1):
+        pairs = [
+            (step, of_predictions[index - by])
+            for index, step in enumerate(of_heads)
+            if 0 <= index - by < len(of_predictions)
+        ]
+        values = [
+            float(np.vdot(a, b) / max(np.linalg.norm(a) * np.linalg.norm(b), TINY))
+            for a, b in pairs
+        ]
+        deviation = (classes * (classes - 3) / 2 * len(values)) ** -0.5
+        value = float(np.mean(values))
+        agreements[by] = Agreement(value, value / deviation)
+    by = max((1, -1), key=lambda one: agreements[one].value)
+    if agreements[by].z < MIN_SHIFT_GAIN:
+        return None
+    gain = agreements[by].value - agreements[0].value
+    if gain < MIN_SHIFT_GAIN * 2**0.5 * agreements[by].deviation:
+        return None
+    return by, agreements[0], agreements[by]
+
+
+def _normal(matrix: Values) -> Values:
+    """Return a matrix with a root mean square of 1; zeros stay."""
+    return matrix / max(float(np.sqrt(np.mean(matrix**2))), TINY)
+
+
+def _fisher(weight: Values) -> Values:
+    """Return Fisher's z of the cosines of the centred class vectors ``(C, C)``."""
+    cosines = centred_weight_similarity(weight).astype(np.float64)
+    return np.arctanh(np.clip(cosines, -MAX_COSINE, MAX_COSINE))

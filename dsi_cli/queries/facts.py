@@ -117,9 +117,19 @@ KINDS = {
     ),
     "predictions-of-other-epochs": Kind(
         ERROR,
-        "the predictions on {split} seem to be {shift} off: the accuracy differs from"
+        "the predictions on {split} seem to be one epoch off: the accuracy differs from"
         " that of {log} by {given:.3f} on average, and by {better:.3f} if the"
         " predictions of epoch {example} are those of checkpoint {example_meant}",
+        "Give each epoch of the predictions the number of its checkpoint, write"
+        " PREDICTIONS again, and run:",
+        "{command}",
+    ),
+    "predictions-of-other-heads": Kind(
+        ERROR,
+        "the predictions on {split} seem to be one epoch off: from epoch to epoch, the"
+        " mistakes change as the head does ({better:.3f}, z {better_z:.0f}; 0 is chance)"
+        " if the predictions of epoch {example} are those of checkpoint"
+        " {example_meant}, instead of {given:.3f} (z {given_z:.1f})",
         "Give each epoch of the predictions the number of its checkpoint, write"
         " PREDICTIONS again, and run:",
         "{command}",

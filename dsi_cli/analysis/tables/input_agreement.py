@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,10 @@ MIN_SHIFTED_EPOCHS = 3
 MIN_DIFFERENCE, SHIFT_RATIO = 0.01, 3.0
 """Predictions are one epoch off if their accuracy differs from that of the log by more
 than the first, and by so many times less if they are moved.
+"""
+MAX_CHECKPOINTS, MAX_CLASSES = 40, 300
+"""The numbers of checkpoints and of classes whose changes are compared: the first ones
+change most, and more of them are slow.
 """
 LARGE_DIFFERENCE = 0.1
 """A larger difference of two accuracies is no matter of other samples or of averaged
@@ -145,10 +148,7 @@ def _fact(rows: RunRows, found: Contradiction, files: Mapping[str, str]) -> Fact
     """Return the fact about a contradiction of orders; ``files`` are label files by the
     names of their orders.
     """
-    predictions = [
-        f"predictions:{split.split}"
-        for split in rows.plan.evaluations.splits[rows.run.name]
-    ]
+    predictions = [f"predictions:{split}" for split in rows.plan.evaluations.sources[rows.run.name]]
     values: dict[str, Any] = {"distrusted": [f"predictions:{found.split}"]}
     if found.given is not None:
         values |= {"given": found.given.value, "given_z": found.given.z}
@@ -205,6 +205,8 @@ def _of_log(rows: RunRows, split: str) -> Iterator[Fact]:
     predictions are one epoch off, or of something else.
     """
     records, computed, logged = _accuracies(rows, split)
+    if len(records) <= MIN_SHIFTED_EPOCHS:
+        yield from _of_changes(rows, split)
     if not len(records):
         return
     log = rows.plan.logs[rows.run.name]
@@ -218,14 +220,11 @@ def _of_log(rows: RunRows, split: str) -> Iterator[Fact]:
     found = shift(computed, logged)
     if found is not None:
         by, better = found
-        place = max(0, -by)
         yield fact(
             "predictions-of-other-epochs",
-            shift="one epoch",
             given=given,
             better=better,
-            example=records[place].epoch_number,
-            example_meant=records[place + by].epoch_number,
+            **_example(records, by),
             **values,
         )
     elif abs(computed[-1] - logged[-1]) > LARGE_DIFFERENCE:
@@ -235,6 +234,54 @@ def _of_log(rows: RunRows, split: str) -> Iterator[Fact]:
             accuracy_of_log=float(logged[-1]),
             **values,
         )
+
+
+def _example(records: Sequence[Record], by: int) -> dict[str, int]:
+    """Return an epoch of predictions that are off by some checkpoints, and the epoch of
+    the checkpoint that they belong to.
+    """
+    place = max(0, -by)
+    return {
+        "example": records[place].epoch_number,
+        "example_meant": records[place + by].epoch_number,
+    }
+
+
+def _of_changes(rows: RunRows, split: str) -> Iterator[Fact]:
+    """Yield a fact if the changes of the confusions from one checkpoint to the next are
+    those of the head at other checkpoints.
+    """
+    (evaluations,) = (
+        one
+        for one in rows.plan.evaluations.splits[rows.run.name]
+        if one.split == split
+    )
+    classes = rows.labels.classes
+    kept = np.linspace(0, classes - 1, min(classes, MAX_CLASSES)).astype(np.intp)
+    records, heads, predictions = [], [], []
+    for record in rows.records[:MAX_CHECKPOINTS]:
+        head, result = rows.plan.head_of(record), evaluations.result(record)
+        if head is None or result is None or not isinstance(result.counts, np.ndarray):
+            continue
+        records.append(record)
+        weight = np.asarray(head.weight, dtype=np.float64).reshape(classes, -1)
+        heads.append(weight[kept])
+        predictions.append(result.counts[np.ix_(kept, kept)])
+    found = input_agreement.shift_by_changes(heads, predictions)
+    if found is None:
+        return
+    by, given, better = found
+    yield fact(
+        "predictions-of-other-heads",
+        split=split,
+        given=given.value,
+        given_z=given.z,
+        better=better.value,
+        better_z=better.z,
+        distrusted=[f"predictions:{split}"],
+        command=_command(rows, "--predictions", "PREDICTIONS"),
+        **_example(records, by),
+    )
 
 
 def _accuracies(
@@ -273,14 +320,14 @@ def _accuracy(rows: Sequence[Mapping[str, Any]], split: str) -> float | None:
 def mean_difference(
     computed: NDArray[np.float64], logged: NDArray[np.float64], by: int = 0
 ) -> float:
-    """Return the root of the mean squared difference of two accuracies if those of the
+    """Return the mean absolute difference of two accuracies if those of the
     predictions belong to later checkpoints, by a number of checkpoints.
     """
     if by > 0:
         computed, logged = computed[:-by], logged[by:]
     elif by < 0:
         computed, logged = computed[-by:], logged[:by]
-    return sqrt(float(np.mean((computed - logged) ** 2)))
+    return float(np.abs(computed - logged).mean())
 
 
 def shift(
