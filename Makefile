@@ -9,7 +9,7 @@ INSTALLED := $(BIN)/.dsi-installed
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest release-check check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest release-check check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects bench-inputs fuzz clean
 
 demo: $(INSTALLED)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -86,6 +86,9 @@ bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; write
 
 bench-suspects: $(READY)  ## how well suspects are found; needs DSI_SHARED; writes benchmarks/results/suspects.md
 	$(BIN)/python -m benchmarks.suspects
+
+bench-inputs: $(READY)  ## how often inputs in another order are noticed; needs DSI_SHARED; writes benchmarks/results/input_agreement.md
+	$(BIN)/python -m benchmarks.input_agreement
 
 bench-phases: $(READY)  ## how often phases are claimed and their intervals hold, on simulated curves; writes benchmarks/results/phases.md
 	$(BIN)/python -m benchmarks.phases

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.rows import write
 from dsi_cli import read_head, wordnet_csm
+from dsi_cli.analysis.tables.input_agreement import shift
 from dsi_cli.metrics import input_agreement
 from dsi_cli.metrics.input_agreement import Contradiction, Inputs
 from dsi_cli.similarity import (
@@ -61,7 +62,7 @@ class Network:
 def main() -> None:
     """Measure everything, and write the tables into the page."""
     half = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    networks = [one for one in _networks(Path(os.environ["DSI_SHARED"]))][half::2]
+    networks = list(_networks(Path(os.environ["DSI_SHARED"])))[half::2]
     with threadpool_limits(1):
         lines = [
             "| disorder | 10 to 19 classes | 20 to 49 | 50 to 199 | 200 to 1,000 |"
@@ -69,6 +70,11 @@ def main() -> None:
             " names the order, if tried |",
             "|---|---|---|---|---|---|---|",
             *_lines(networks),
+            "",
+            "| predictions of the epoch before, after or right | trainings | noticed by"
+            " the head's changes | by the log |",
+            "|---|---|---|---|",
+            *_shift_lines(Path(os.environ["DSI_SHARED"]), half),
         ]
     text = "\n".join(lines)
     print(text)
@@ -144,7 +150,9 @@ def _part(
     return Network(network.name, weight, counts, network.reference[square])
 
 
-def _draws(networks: list[Network], draws: int, low: int, high: int, seed: int) -> Iterator[tuple[Network, np.random.Generator]]:
+def _draws(
+    networks: list[Network], draws: int, low: int, high: int, seed: int
+) -> Iterator[tuple[Network, np.random.Generator]]:
     generator = np.random.default_rng(seed)
     made = 0
     large = [one for one in networks if len(one.weight) >= low]
@@ -155,20 +163,26 @@ def _draws(networks: list[Network], draws: int, low: int, high: int, seed: int) 
             yield part, generator
 
 
-def _orders(classes: int, generator: np.random.Generator) -> tuple[Mapping[str, list[Order]], Order, bool]:
+def _orders(
+    classes: int, generator: np.random.Generator
+) -> tuple[Mapping[str, list[Order]], Order, bool]:
     """Return the orders that dsi tries for a list whose names are in random order, a
     disorder, and whether dsi tries the order that puts it right.
     """
     names = [f"{number:05}" for number in generator.permutation(10_000)[:classes]]
     other = generator.permutation(classes)
-    orders = input_agreement.orders(names, None, {"other list": other.tolist()}, classes)
+    orders = input_agreement.orders(
+        names, None, {"other list": other.tolist()}, classes
+    )
     if generator.random() < 0.5:
         return orders, generator.permutation(classes), False
     every = [one for of_name in orders.values() for one in of_name]
     return orders, input_agreement.inverse(every[generator.integers(len(every))]), True
 
 
-def disordered(network: Network, kind: str, order: Order, orders: Mapping[str, list[Order]]) -> Inputs:
+def disordered(
+    network: Network, kind: str, order: Order, orders: Mapping[str, list[Order]]
+) -> Inputs:
     """Return the inputs of a network of which some are in another order."""
     square = np.ix_(order, order)
     counts, reference = network.counts, network.reference
@@ -206,7 +220,9 @@ def _lines(networks: list[Network]) -> Iterator[str]:
         named: list[bool] = []
         for index, (low, high) in enumerate(SIZES):
             of_size = []
-            for network, generator in _draws(networks, DRAWS // len(SIZES), low, high, SEED + index):
+            for network, generator in _draws(
+                networks, DRAWS // len(SIZES), low, high, SEED + index
+            ):
                 orders, order, is_tried = _orders(len(network.weight), generator)
                 inputs = disordered(network, kind, order, orders)
                 noticed = input_agreement.contradictions(inputs)
@@ -220,13 +236,61 @@ def _lines(networks: list[Network]) -> Iterator[str]:
     cells, total = [], []
     for index, (low, high) in enumerate(SIZES):
         accused = []
-        for network, generator in _draws(networks, CLEAN_DRAWS // len(SIZES), low, high, SEED + 50 + index):
+        for network, generator in _draws(
+            networks, CLEAN_DRAWS // len(SIZES), low, high, SEED + 50 + index
+        ):
             orders, _, _ = _orders(len(network.weight), generator)
             inputs = disordered(network, "none", np.arange(1), orders)
             accused.append(bool(input_agreement.contradictions(inputs)))
         cells.append(f"{np.mean(accused):.1%}")
         total += accused if index else []
     yield f"| none, so accused | {' | '.join(cells)} | {np.mean(total):.1%} | – |"
+
+
+SHIFTED = {
+    "CIFAR-100, 13 to 31 checkpoints": ("runs/cifar100-*", "seeds-cifar100/*"),
+    "planted faults, 11 to 15 checkpoints": ("faults/case_*",),
+    "text, 16 checkpoints": ("seeds/*_seed*",),
+}
+
+
+def _shift_lines(shared: Path, half: int) -> Iterator[str]:
+    """Yield how often predictions of the neighbouring epoch are noticed."""
+    for title, patterns in SHIFTED.items():
+        folders = [
+            folder
+            for pattern in patterns
+            for folder in sorted(shared.glob(pattern))
+            if "collapsed" not in folder.name
+        ][half::2]
+        rates: dict[bool, list[tuple[bool, bool]]] = {False: [], True: []}
+        for folder in folders:
+            heads, counts, accuracies = _epochs(folder)
+            for by in (0, 1, -1):
+                kept = slice(max(by, 0), len(heads) + min(by, 0))
+                shifted = slice(max(-by, 0), len(heads) + min(-by, 0))
+                by_head = input_agreement.shift_by_changes(heads[kept], counts[shifted])
+                by_log = shift(accuracies[shifted], accuracies[kept])
+                noticed = by_head is not None, by_log is not None
+                rates[by != 0].append(noticed)
+        for is_shifted, name in ((True, "neighbouring epoch"), (False, "right epoch")):
+            by_head, by_log = np.mean(rates[is_shifted], axis=0)
+            yield (
+                f"| {name} | {len(folders)}, {title} | {by_head:.0%} | {by_log:.0%} |"
+            )
+
+
+def _epochs(folder: Path) -> tuple[list[Matrix], list[Counts], Matrix]:
+    """Return the heads, the confusion counts and the accuracies of all epochs."""
+    predictions = np.load(folder / "preds.npy").astype(np.int64)
+    targets = np.load(folder / "targets.npy").astype(np.int64)
+    paths = sorted(folder.glob("epoch_*"))
+    heads = [np.asarray(read_head(path), dtype=np.float64) for path in paths]
+    counts = [
+        np.asarray(confusion_counts(targets, predictions[epoch], len(heads[0])))
+        for epoch in range(len(heads))
+    ]
+    return heads, counts, (predictions == targets).mean(axis=1)
 
 
 def _is_named(noticed: list[Contradiction]) -> bool:

@@ -42,6 +42,8 @@ Order = NDArray[np.intp]
 Orders = Mapping[str, Sequence[Order]]
 
 MIN_CLASSES = 10  # of fewer classes, a random order is often as good as the right one
+
+
 @dataclass(frozen=True)
 class Limits:
     """When a correlation contradicts a right order.
@@ -336,7 +338,9 @@ def _order_of(
     """
     accuracies = {
         name: max(
-            accuracy_of(counts[:, way]) for one in of_name for way in (one, inverse(one))
+            accuracy_of(counts[:, way])
+            for one in of_name
+            for way in (one, inverse(one))
         )
         for name, of_name in orders.items()
     }

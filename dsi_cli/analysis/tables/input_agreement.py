@@ -148,7 +148,9 @@ def _fact(rows: RunRows, found: Contradiction, files: Mapping[str, str]) -> Fact
     """Return the fact about a contradiction of orders; ``files`` are label files by the
     names of their orders.
     """
-    predictions = [f"predictions:{split}" for split in rows.plan.evaluations.sources[rows.run.name]]
+    predictions = [
+        f"predictions:{split}" for split in rows.plan.evaluations.sources[rows.run.name]
+    ]
     values: dict[str, Any] = {"distrusted": [f"predictions:{found.split}"]}
     if found.given is not None:
         values |= {"given": found.given.value, "given_z": found.given.z}
@@ -252,9 +254,7 @@ def _of_changes(rows: RunRows, split: str) -> Iterator[Fact]:
     those of the head at other checkpoints.
     """
     (evaluations,) = (
-        one
-        for one in rows.plan.evaluations.splits[rows.run.name]
-        if one.split == split
+        one for one in rows.plan.evaluations.splits[rows.run.name] if one.split == split
     )
     classes = rows.labels.classes
     kept = np.linspace(0, classes - 1, min(classes, MAX_CLASSES)).astype(np.intp)
