@@ -1,4 +1,5 @@
-"""Whether a head, labels and predictions belong together **[ours]**.
+"""The agreement of a head, labels and predictions, which tells whether they belong
+together **[ours]**.
 
 A trained network confuses classes whose class vectors are similar, and both resemble
 the reference of the right names. So three comparisons of classes tell which input is in
@@ -61,9 +62,9 @@ class Limits:
 
 
 OWN = Limits(least=0.45, min_z=2.0, share=0.4)
-"""Of a trained head with its own confusions, without their noise."""
+"""The limits for a trained head with its own confusions, without their noise."""
 REFERENCE = Limits(least=0.22, min_z=2.5, share=0.5)
-"""Of a trained head, or of its confusions, with the reference."""
+"""The limits for a trained head, or for its confusions, with the reference."""
 MIN_GAIN = 5.0
 """A better order gains at least so many standard deviations by chance."""
 MIN_MISTAKES, MISTAKES_PER_CLASS = 150, 3
@@ -170,7 +171,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What belongs together, of one epoch of a run.
+    """The inputs of one epoch of a run, which belong together.
 
     Parameters
     ----------

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DISTRUSTED = "distrusted"
 """The field of a fact with the inputs that others contradict."""
+BREAK = "trainings-joined"
+"""The code of the fact about a run that consists of several trainings."""
 MAX_NAMED = 5  # labels, files or runs that a sentence names; dsi counts the others
 
 
@@ -144,6 +146,15 @@ KINDS = {
         "{command}",
     ),
     # checkpoints
+    BREAK: Kind(
+        WARNING,
+        "the heads of {breaks} are unrelated, as those of independently trained"
+        " networks, although each has learned, so the run seems to consist of several"
+        " trainings",
+        "Analyse each by itself, by its epochs or with a pattern of its names"
+        " (--names):",
+        "{command}",
+    ),
     "checkpoints-failed": Kind(
         ERROR, "{files:first} cannot be used: {reason}", command="dsi scan {folder}"
     ),
@@ -566,10 +577,14 @@ def from_rows(stored: Iterable[Mapping[Any, Any]]) -> list[Fact]:
     ]
 
 
-def contradictions(out: Path, run: str) -> list[Fact]:
-    """Return the facts about inputs of a run that contradict one another."""
-    rows = layout.read_table(out, FACTS, run).to_pylist()
-    return [one for one in from_rows(rows) if DISTRUSTED in one.fields]
+def of_run(out: Path, run: str) -> list[Fact]:
+    """Return the facts of a run of a results folder."""
+    return from_rows(layout.read_table(out, FACTS, run).to_pylist())
+
+
+def contradictions(found: Iterable[Fact]) -> list[Fact]:
+    """Return the facts about inputs that contradict one another."""
+    return [one for one in found if DISTRUSTED in one.fields]
 
 
 def distrusted(found: Iterable[Fact]) -> frozenset[str]:

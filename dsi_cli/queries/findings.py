@@ -226,6 +226,8 @@ class RunFindings:
     """The facts about inputs that contradict one another. What would be concluded from
     the distrusted inputs is missing.
     """
+    breaks: tuple[int, ...] = ()
+    """The epochs at which another training begins."""
     has_names: bool = True  # False if no class has a name
     has_epochs: bool = (
         True  # False if its only checkpoint has no epoch, which is 0 here
@@ -311,7 +313,8 @@ def run_findings(out: Path, run: str) -> RunFindings:
         found = trend(rows, quantity, own, split)
         if found is not None:
             trends[quantity.name, split] = found
-    contradictions = facts.contradictions(out, run)
+    noticed = facts.of_run(out, run)
+    contradictions = facts.contradictions(noticed)
     distrusted = facts.distrusted(contradictions)
     trends = _without_distrusted(trends, measured, distrusted)
     agreement = trends.get((AGREEMENT, None))
@@ -323,6 +326,12 @@ def run_findings(out: Path, run: str) -> RunFindings:
     classes = table_rows(out, CLASSES, run)
     phases, no_phases, t90 = _agreement_phases(table_rows(out, PHASES, run))
     no_agreement = None if agreement else _reason_no_agreement(sai)
+    breaks = [
+        epoch for one in noticed if one.code == facts.BREAK for epoch in one.epochs
+    ]
+    if breaks:
+        phases, t90 = (), None
+        no_phases = "the run seems to consist of several trainings"
     if "labels" in distrusted:
         phases, no_phases, t90 = (), None, None
         no_agreement = "the labels contradict other inputs"
@@ -340,6 +349,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
         no_phases=no_phases,
         t90=t90,
         contradictions=tuple(contradictions),
+        breaks=tuple(breaks),
         has_names=any(row["name"] is not None for row in classes),
         has_epochs=all(row["epoch"] is not None for row in checkpoints),
     )
@@ -510,19 +520,23 @@ def headline(runs: Sequence[RunFindings]) -> str:
 
 
 def _contradiction_sentences(runs: Sequence[RunFindings]) -> Iterator[str]:
-    """Yield which runs have inputs that contradict one another, and from which input
-    nothing is concluded.
+    """Yield which runs have inputs that contradict one another, from which input
+    nothing is concluded, and which runs seem to be several trainings.
     """
     names_of: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
         if run.distrusted:
             names_of.setdefault(tuple(sorted(run.distrusted)), []).append(run.run)
     for distrusted, names in names_of.items():
-        inputs = " and ".join(INPUTS[name] for name in distrusted)
+        inputs = " and the ".join(INPUTS[name] for name in distrusted)
         yield (
             f"The inputs of {listed(names, 3)} contradict one another, so dsi draws no"
             f" conclusion from the {inputs}."
         )
+    joined = [run.run for run in runs if run.breaks]
+    if joined:
+        verb = "seems" if len(joined) == 1 else "seem"
+        yield f"{listed(joined, 3)} {verb} to consist of several trainings."
 
 
 def _finding(usable: Sequence[RunFindings]) -> str:

@@ -172,8 +172,13 @@ OTHER_MEASURE = "{title}: {axis}"
 
 def note(findings: Sequence[RunFindings]) -> dict[str, Any] | None:
     """Return the run, the epoch and the rows of text of the point that the headline
-    names, for the charts; None if it names none.
+    names, or at which another training begins, for the charts; None without one.
     """
+    for joined in findings:
+        if joined.breaks:
+            epoch = joined.breaks[0]
+            text = [f"epoch {epoch}:", "another training begins"]
+            return {"label": joined.run, "epoch": epoch, "text": text}
     found = earliest(clear_networks(findings))
     if found is None:
         return None

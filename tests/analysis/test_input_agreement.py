@@ -19,7 +19,7 @@ SHUFFLED = np.random.default_rng(1).permutation(CLASSES)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Return a folder with the checkpoints of the training, and nothing else."""
-    return write(tmp_path_factory.mktemp("trained") / "ckpts" / "run", TRAINING)
+    return write(tmp_path_factory.mktemp("trained") / "ckpts" / "run", TRAINING.heads)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_analyze_of_labels_in_another_order_names_the_order_that_fits(
 def test_analyze_of_labels_in_another_order_names_the_file_that_fits(
     given, dsi, tmp_path
 ):
-    folder = write(tmp_path / "run", TRAINING)
+    folder = write(tmp_path / "run", TRAINING.heads)
     (folder / "classes.txt").write_text("\n".join(TRAINING.names))
     document = analysed(dsi, folder, tmp_path / "out", *given(labels=SHUFFLED))
     first = document["facts"][0]

@@ -1,5 +1,5 @@
-"""Whether head, labels, predictions and log of a run belong together: one place compares
-them before anything is concluded.
+"""The comparison of the head, labels, predictions and log of a run: whether they belong
+together, before anything is concluded.
 
 The statistics are in `dsi_cli.metrics.input_agreement`. Each contradiction is a fact
 whose field ``distrusted`` names the inputs from which no conclusion may be drawn; see
@@ -73,7 +73,7 @@ def distrusted(out: Path, run: str) -> frozenset[str]:
     """Return the inputs of a run from which no conclusion may be drawn, by its facts:
     ``labels``, ``predictions:test`` and ``predictions:train``.
     """
-    return facts.distrusted(facts.contradictions(out, run))
+    return facts.distrusted(facts.of_run(out, run))
 
 
 def _contradictions(
