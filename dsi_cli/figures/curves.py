@@ -104,7 +104,7 @@ def figure(name: str, results: Results, options: FigureOptions) -> Figure | None
     figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, part in zip(figure.axes, parts, strict=True):
         draw_curves(axes, part, names)
-        draw_breaks(axes, results, runs, names)
+        draw_breaks(axes, results, [str(run) for run in runs], names)
         title = part["title"].iloc[0]
         if part["label"].nunique() > 1:
             title = "Weights similarity index"

@@ -233,3 +233,16 @@ def test_shift_needs_epochs_whose_accuracy_differs():
     flat = np.full(8, 0.4)
     assert shift(flat, flat) is None
     assert shift(flat + 0.2, flat) is None
+
+
+def test_compare_draws_no_verdict_from_inputs_that_contradict_one_another(
+    run, given, dsi, tmp_path
+):
+    (tmp_path / "right.txt").write_text("\n".join(TRAINING.names))
+    analysed(dsi, run, tmp_path / "right", "--labels", tmp_path / "right.txt")
+    analysed(dsi, run, tmp_path / "wrong", *given(labels=SHUFFLED))
+    ended = dsi("compare", tmp_path / "right", tmp_path / "wrong", "--json")
+    document = json.loads(ended.out)
+    assert document["preferred"] is None
+    assert "contradict one another" in document["recommendation"]
+    assert "--labels LABELS" in document["notes"][0]

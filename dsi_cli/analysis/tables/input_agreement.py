@@ -212,7 +212,7 @@ def _of_log(rows: RunRows, split: str) -> Iterator[Fact]:
     if not len(records):
         return
     log = rows.plan.logs[rows.run.name]
-    values = {
+    values: dict[str, Any] = {
         "split": split,
         "log": "the checkpoints" if log is None else printable(log.path.name),
         "distrusted": [f"predictions:{split}"],
@@ -238,7 +238,7 @@ def _of_log(rows: RunRows, split: str) -> Iterator[Fact]:
         )
 
 
-def _example(records: Sequence[Record], by: int) -> dict[str, int]:
+def _example(records: Sequence[Record], by: int) -> dict[str, Any]:
     """Return an epoch of predictions that are off by some checkpoints, and the epoch of
     the checkpoint that they belong to.
     """
