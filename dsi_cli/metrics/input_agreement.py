@@ -477,8 +477,11 @@ def assignment(counts: NDArray[np.int64], seed: int = 0) -> tuple[Order, float] 
     """Return the class that predictions call each class, ``(C,)``, and the accuracy if
     they meant it; None unless it is far above the given accuracy.
 
-    One half of the samples gives the assignment, and the other one the accuracy.
+    One half of the samples gives the assignment, and the other one the accuracy. It is
+    not sought for more than `MAX_CLASSES` classes.
     """
+    if len(counts) > MAX_CLASSES:
+        return None
     half = np.random.default_rng(seed).binomial(counts, 0.5)
     other = counts - half
     _, meant = linear_sum_assignment(half, maximize=True)

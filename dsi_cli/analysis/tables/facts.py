@@ -31,13 +31,16 @@ have at least this mean angle of the class vectors, in degrees.
 
 
 def of_run(rows: RunRows) -> list[Fact]:
-    """Return what the rows of a run show: files that failed, labels to check, zero
-    weights, other accuracies, unrelated heads and inputs that contradict one another. Its tables are written.
+    """Return what the rows of a run show: inputs that contradict one another, files that
+    failed, labels to check, zero weights, other accuracies and unrelated heads. Its
+    tables are written.
     """
     found = [*input_agreement.of_run(rows), *_unused_files(rows)]
     found += [*_missing_predictions(rows), *of_labels(rows)]
+    # A contradiction says more about predictions than that their accuracy differs.
+    explained = facts.distrusted(found)
     for record in rows.records:
-        found += _of_checkpoint(rows, record)
+        found += _of_checkpoint(rows, record, explained)
     angles = geometry.angles_between_checkpoints(rows.plan.out, rows.run.name)
     found += _unrelated_heads(list(angles.values())) or _breaks(rows, angles)
     return about_run(rows.run.name, found)
@@ -84,9 +87,11 @@ def _missing_predictions(rows: RunRows) -> Iterator[Fact]:
             )
 
 
-def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
+def _of_checkpoint(
+    rows: RunRows, record: Record, explained: frozenset[str]
+) -> Iterator[Fact]:
     """Yield facts about zero weights of a checkpoint, and accuracies that differ from
-    those that the trainer wrote.
+    those that the trainer wrote, except for those of ``explained`` predictions.
     """
     epochs, computed = [record.epoch_number], rows.computed[record.path]
     label_list = rows.labels.label_list
@@ -96,9 +101,13 @@ def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
             for index in computed.zero_rows
         ]
         yield fact("zero-weights", epochs=epochs, classes=classes)
-    splits = collect.splits_with_other_accuracy(
-        computed.curves, rows.trainer_values(record)
-    )
+    splits = [
+        split
+        for split in collect.splits_with_other_accuracy(
+            computed.curves, rows.trainer_values(record)
+        )
+        if f"predictions:{split}" not in explained
+    ]
     if not splits:
         return
     evaluations = [

@@ -20,7 +20,6 @@ from dsi_cli.analysis.semantics import class_labels
 from dsi_cli.analysis.tables.result_tables import RunRows
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.facts import Fact, fact
 from dsi_cli.metrics import input_agreement
 from dsi_cli.metrics.input_agreement import (
@@ -209,7 +208,7 @@ def _of_log(rows: RunRows, split: str) -> Iterator[Fact]:
     records, computed, logged = _accuracies(rows, split)
     if len(records) <= MIN_SHIFTED_EPOCHS:
         yield from _of_changes(rows, split)
-    if not len(records):
+    if not records:
         return
     log = rows.plan.logs[rows.run.name]
     values: dict[str, Any] = {
@@ -289,16 +288,14 @@ def _accuracies(
 ) -> tuple[list[Record], NDArray[np.float64], NDArray[np.float64]]:
     """Return the checkpoints whose accuracy on a split is known twice, with that of the
     predictions and that of the log.
+
+    There are none on train, where trainers measure while they train, with augmented
+    images.
     """
-    (name,) = (
-        name
-        for name, curve in CURVES.items()
-        if curve.metric == "accuracy" and curve.split == split
-    )
     records, computed, logged = [], [], []
-    for record in rows.records:
+    for record in rows.records if split == "test" else ():
         value = _accuracy(rows.computed[record.path].curves, split)
-        written = rows.trainer_values(record).get(name)
+        written = rows.trainer_values(record).get("test_accuracy")
         if value is not None and written is not None:
             records.append(record)
             computed.append(value)
