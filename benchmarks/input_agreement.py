@@ -62,7 +62,8 @@ class Network:
 def main() -> None:
     """Measure everything, and write the tables into the page."""
     half = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    networks = list(_networks(Path(os.environ["DSI_SHARED"])))[half::2]
+    shared = Path(os.environ["DSI_SHARED"]) / "data"
+    networks = list(_networks(shared))[half::2]
     with threadpool_limits(1):
         lines = [
             "| disorder | 10 to 19 classes | 20 to 49 | 50 to 199 | 200 to 1,000 |"
@@ -74,7 +75,7 @@ def main() -> None:
             "| predictions of the epoch before, after or right | trainings | noticed by"
             " the head's changes | by the log |",
             "|---|---|---|---|",
-            *_shift_lines(Path(os.environ["DSI_SHARED"]), half),
+            *_shift_lines(shared, half),
         ]
     text = "\n".join(lines)
     print(text)

@@ -285,7 +285,8 @@ FACTS = Table(
     Column(
         "fields",
         TEXT,
-        "the values that describe it, as a JSON object; `distrusted` lists the inputs that others contradict",
+        "the values that describe it, as a JSON object; `distrusted` lists the inputs"
+        " that others contradict",
     ),
     Column(
         "severity",

@@ -384,6 +384,8 @@ def compare(
         for comparison, (first, second) in zip(comparisons, pairs, strict=True)
     ]
     preferred = _preferred(groups, verdicts)
+    noticed = [one for run in runs for one in run.contradictions]
+    notes = [message.line for message in facts.messages(noticed, ())]
     by_completed = repetitions.all_know_completed_epochs(runs)
     return Comparison(
         epochs="epochs completed" if by_completed else "epoch",
@@ -396,7 +398,7 @@ def compare(
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
-        notes=_notes(runs, split),
+        notes=[*notes, *_notes(runs, split)],
         progress=progress,
     )
 
@@ -524,8 +526,7 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
     """Return notes on differences between the runs that make their numbers less
     comparable.
     """
-    noticed = [one for run in runs for one in run.contradictions]
-    notes = [message.line for message in facts.messages(noticed, ())]
+    notes = []
     unknown = [run.label for run in runs if run.completed is None]
     if unknown:
         notes.append(
