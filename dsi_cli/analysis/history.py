@@ -10,7 +10,7 @@ at. It is no proof: a large learning rate or a restart makes the angle rise, too
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +20,12 @@ from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.facts import Fact, fact
-from dsi_cli.metrics.head_geometry import angles, is_of_other_training
+from dsi_cli.metrics.head_geometry import (
+    angles,
+    correlation_z,
+    is_of_other_training,
+)
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.facts import BREAK
 from dsi_cli.store import layout
 
@@ -81,19 +86,43 @@ def break_facts(
             breaks.append((before, after))
     if not breaks:
         return []
-    before, after = breaks[0]
-    folder = printable(str(run.training.folder))
-    parts = [f":{before.epoch_number}", f"{after.epoch_number}:"]
-    commands = [
-        shlex.join(["dsi", "analyze", folder, "-o", f"{out}-{place}", "--epochs", part])
-        for place, part in enumerate(parts, start=1)
-    ]
     names = [[before.name, after.name] for before, after in breaks]
     epochs = [after.epoch_number for _, after in breaks]
-    found = fact(
-        BREAK, epochs=epochs, breaks=names, folder=folder, command=" && ".join(commands)
-    )
-    return [found]
+    command = _split_command(run, breaks, weight_of, out)
+    return [fact(BREAK, epochs=epochs, breaks=names, command=command)]
+
+
+def _split_command(
+    run: RunCheckpoints,
+    breaks: Sequence[tuple[Record, Record]],
+    weight_of: WeightOf,
+    out: str,
+) -> str:
+    """Return the commands that analyse two trainings of a run, each by itself: by their
+    epochs if one follows the other, and else by their files.
+    """
+    folder = printable(str(run.training.folder))
+    if len(breaks) == 1:
+        ((before, after),) = breaks
+        parts = [
+            [folder, "--epochs", f":{before.epoch_number}"],
+            [folder, "--epochs", f"{after.epoch_number}:"],
+        ]
+    else:
+        first = weight_of(breaks[0][0])
+        of_first, of_others = [], []
+        for record in run.usable:
+            weight = weight_of(record)
+            if first is None or weight is None or weight.shape != first.shape:
+                continue
+            is_of_first = (correlation_z(first, weight) or 0.0) >= MIN_Z
+            (of_first if is_of_first else of_others).append(record.path)
+        parts = [of_first, of_others]
+    commands = [
+        shlex.join(["dsi", "analyze", *part, "-o", f"{out}-{place}"])
+        for place, part in enumerate(parts, start=1)
+    ]
+    return " && ".join(commands)
 
 
 def _angles_to_last(

@@ -151,8 +151,7 @@ KINDS = {
         "the heads of {breaks} are unrelated, as those of independently trained"
         " networks, although each has learned, so the run seems to consist of several"
         " trainings",
-        "Analyse each by itself, by its epochs or with a pattern of its names"
-        " (--names):",
+        "If so, analyse each by itself:",
         "{command}",
     ),
     "checkpoints-failed": Kind(

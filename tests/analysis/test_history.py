@@ -120,8 +120,9 @@ def test_analyze_names_the_epoch_at_which_another_training_begins(tmp_path, dsi)
     ended = dsi("analyze", folder, "-o", out, "--json", "--no-report")
     (fact,) = [one for one in json.loads(ended.out)["facts"] if one["code"] == BREAK]
     assert fact["epochs"] == [7]
-    assert f"-o {out}-1 --epochs :6 " in fact["command"]
-    assert f"-o {out}-2 --epochs 7:" in fact["command"]
+    first, second = fact["command"].split(" && ")
+    assert first == f"dsi analyze {folder} --epochs :6 -o {out}-1"
+    assert second == f"dsi analyze {folder} --epochs 7: -o {out}-2"
     found = run_findings(out, "run")
     assert (found.breaks, found.phases) == ((7,), ())
     assert "several trainings" in headline([found])
@@ -142,6 +143,22 @@ def test_analyze_names_the_epoch_at_which_another_training_begins(tmp_path, dsi)
         "--no-report",
     )
     assert "--epochs 7:" in watched.err
+
+
+def test_history_of_trainings_side_by_side_names_the_files_of_each(tmp_path, dsi):
+    mixed = [
+        one
+        for pair in zip(FIRST.heads[4:], SECOND.heads[4:], strict=True)
+        for one in pair
+    ]
+    folder = write(tmp_path / "run", mixed)
+    printed = json.loads(dsi("scan", folder, "--history", "--json").out)
+    (fact,) = [one for one in printed["facts"] if one["code"] == BREAK]
+    assert len(fact["fields"]["breaks"]) == len(mixed) - 1
+    commands = fact["command"].split(" && ")
+    for place, command in enumerate(commands, start=1):
+        files = [str(folder / f"epoch_{epoch}.pt") for epoch in range(place, 9, 2)]
+        assert command == " ".join(["dsi analyze", *files, f"-o dsi-out-{place}"])
 
 
 @pytest.mark.parametrize(

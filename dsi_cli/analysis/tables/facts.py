@@ -42,7 +42,7 @@ def of_run(rows: RunRows) -> list[Fact]:
     for record in rows.records:
         found += _of_checkpoint(rows, record, explained)
     angles = geometry.angles_between_checkpoints(rows.plan.out, rows.run.name)
-    found += _unrelated_heads(list(angles.values())) or _breaks(rows, angles)
+    found += _breaks(rows, angles) or _unrelated_heads(list(angles.values()))
     return about_run(rows.run.name, found)
 
 
