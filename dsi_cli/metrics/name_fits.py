@@ -22,6 +22,11 @@ from dsi_cli.metrics.pair_residuals import (
 
 Indices = NDArray[np.intp]
 
+MIN_SQUARE = 0.05
+"""The least squared length of a predicted vector, as a share of the sum of its squared
+weights: pairs that are set aside have values that no vectors have.
+"""
+
 
 def own_fits(similarity: Values, reference: Values) -> Values:
     """Return the correlation ``(C,)`` of the rows of two symmetric matrices ``(C, C)``
@@ -135,6 +140,8 @@ def _predicted_cosines(weights: Values, cosines: Values) -> Values:
     the class vectors, with the class vectors. No class predicts itself.
     """
     products = weights @ with_diagonal(cosines, 0.0)
-    squares = (products * weights).sum(axis=1) + (weights * weights).sum(axis=1)
-    cosines_with: Values = products / np.sqrt(np.maximum(squares, TINY))[:, None]
+    of_weights = (weights * weights).sum(axis=1)
+    squares = (products * weights).sum(axis=1) + of_weights
+    squares = np.maximum(squares, np.maximum(MIN_SQUARE * of_weights, TINY))
+    cosines_with: Values = products / np.sqrt(squares)[:, None]
     return cosines_with

@@ -638,9 +638,9 @@ def find(network: Network) -> dict[str, list[Suspect]]:
     are those of what is left. Of a network that has not learned, only dead classes are
     sought.
     """
-    sought = kinds_sought(network)
     found: dict[str, list[Suspect]] = {kind: [] for kind in FAMILIES}
-    # Dead classes are never candidates of another kind.
+    # Dead classes are sought once, and are never candidates of another kind.
+    sought = [kind for kind in kinds_sought(network) if kind != "dead-class"]
     dead = candidates(network, "dead-class")
     strong = [one for one in dead if one.grade == STRONG]
     others: list[Suspect] = []
