@@ -35,6 +35,10 @@ NOT_SOUGHT = {
     ),
     "no-reference": "wrong names and senses are not sought without a reference",
     "no-predictions": "mislabelled images are not sought without test predictions",
+    "no-training-predictions": (
+        "training predictions (preds_train.npy, or --train with a model) would show"
+        " mislabelled images far better, and name their files"
+    ),
     "few-names": (
         "wrong names and senses are not sought if the reference has fewer than"
         f" {MIN_NAMES} of the classes"

@@ -293,6 +293,8 @@ class Pool:
             found.append("few-names")
         if TEST not in network.counts:
             found.append("no-predictions")
+        elif TRAIN not in network.counts:
+            found.append("no-training-predictions")
         return found
 
     def rows(self) -> list[dict[str, Any]]:
