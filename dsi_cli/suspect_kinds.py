@@ -104,7 +104,7 @@ KINDS = (
         {
             TEST: Measured(
                 4.7,
-                3.2,
+                4.0,
                 "{first} and {last} are closer than their names explain, and"
                 " {percent:.0f} % of the test images of {last} are predicted as {first}"
                 " (95 % CI {percents})",

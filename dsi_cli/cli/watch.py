@@ -197,9 +197,14 @@ class WatchPrinter:
             print(terminal_text(_epoch_line(row)), flush=True)
 
     def _show_problems(self, summary: Summary) -> None:
-        """Print what is wrong with checkpoints, except with those that training still
-        writes.
+        """Print which inputs contradict one another, where another training begins, and
+        what is wrong with checkpoints, except with those that training still writes.
         """
+        from dsi_cli.queries.facts import BREAK
+
+        for message in summary.messages:
+            if message.is_contradiction or message.code == BREAK:
+                self.print_once(f"{message.severity}: {message.line}", self.note)
         for run in summary.runs:
             for path, status, reason in run.problems:
                 if status == "failed":

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import CHANCE
-from dsi_cli.queries import curve_panels
+from dsi_cli.queries import curve_panels, facts
 from dsi_cli.queries.quantities import IDM, SAI, WSI, PanelSpec, alignment
 from dsi_cli.store.results import Results
 
@@ -104,6 +104,7 @@ def figure(name: str, results: Results, options: FigureOptions) -> Figure | None
     figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, part in zip(figure.axes, parts, strict=True):
         draw_curves(axes, part, names)
+        draw_breaks(axes, results, [str(run) for run in runs], names)
         title = part["title"].iloc[0]
         if part["label"].nunique() > 1:
             title = "Weights similarity index"
@@ -117,6 +118,18 @@ def figure(name: str, results: Results, options: FigureOptions) -> Figure | None
     figure.supylabel(label, fontsize=options.style.size)
     drawing.draw_legend_of_lines(figure)
     return figure
+
+
+def draw_breaks(
+    axes: Axes, results: Results, runs: Sequence[str], names: Sequence[str]
+) -> None:
+    """Draw a line before each epoch at which another training begins."""
+    for run in runs:
+        colour = CHANCE if len(runs) == 1 else drawing.colour(names.index(run))
+        for one in facts.of_run(results.path, run):
+            if one.code == facts.BREAK:
+                for epoch in one.epochs:
+                    axes.axvline(epoch - 0.5, color=colour, linestyle=":")
 
 
 def draw_curves(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:

@@ -221,9 +221,16 @@ class Network:
 
     @cached_property
     def names(self) -> Values:
-        """The reference of the named classes."""
+        """The reference of the named classes. Classes of the same synset count as the
+        nearest two of different ones, since their images may differ.
+        """
         assert self.reference is not None
-        return self.reference[np.ix_(self.named, self.named)]
+        names = self.reference[np.ix_(self.named, self.named)]
+        itself = np.diag(names)
+        others = names[names < itself.min()]
+        is_same = names >= itself[:, None]
+        nearest = others.max() if len(others) else itself.min()
+        return with_diagonal(np.where(is_same, nearest, names), 0.0) + np.diag(itself)
 
     @cached_property
     def has_learned(self) -> bool:
@@ -307,8 +314,9 @@ class Network:
         agreement = agreement_without(self.similarity_of_named, self.names)
         deviation = max(robust_deviation(agreement), TINY)
         rises = (agreement - np.median(agreement)) / deviation
-        scores: Values = rises + name_scores(self.gains) / GAINS_OF_SINGLE
-        return scores / SINGLE_OVER_EXCHANGE
+        scores = rises + name_scores(self.gains) / GAINS_OF_SINGLE
+        has_better = self.gains.max(axis=1) > 0
+        return np.where(has_better, scores / SINGLE_OVER_EXCHANGE, -np.inf)
 
     @cached_property
     def own_fit(self) -> Values:

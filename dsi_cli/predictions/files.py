@@ -306,9 +306,13 @@ class PredictionFile:
         shifts = set(np.subtract(epochs, numbers).tolist())
         if shifts in ({1}, {-1}):
             raise UsageError(
-                f"{self.name} numbers the epochs {found}, and {run_name} {own}; number"
-                " them as the checkpoints are numbered (dsi scan), or leave out the"
-                " epoch that the run lacks",
+                f"{self.name} numbers the epochs {found}, and {run_name} {own}, so dsi"
+                " does not know which predictions belong to which checkpoint",
+                hint=(
+                    "give each epoch of the predictions the number of its checkpoint"
+                    f" (dsi scan); if both count the same epochs, {numbers[0]} becomes"
+                    f" {epochs[0]}"
+                ),
                 code="shifted-epochs",
             )
 

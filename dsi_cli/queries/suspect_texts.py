@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli.metrics.suspects import MIN_CLASSES, MIN_NAMES
+from dsi_cli.queries import facts
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CLASSES, SUSPECTS
@@ -28,8 +29,16 @@ NOT_SOUGHT = {
         f"only dead classes are sought below {MIN_CLASSES} classes, because the other"
         " classes are the chance level"
     ),
+    "distrusted": (
+        "suspects are not sought in the labels or predictions that other inputs"
+        " contradict"
+    ),
     "no-reference": "wrong names and senses are not sought without a reference",
     "no-predictions": "mislabelled images are not sought without test predictions",
+    "no-training-predictions": (
+        "training predictions (preds_train.npy, or --train with a model) would show"
+        " mislabelled images far better, and name their files"
+    ),
     "few-names": (
         "wrong names and senses are not sought if the reference has fewer than"
         f" {MIN_NAMES} of the classes"
@@ -111,11 +120,18 @@ def described(out: Path, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, An
         (one["run"], one["class_index"]): one["name"]
         for one in layout.read_table(out, CLASSES).to_pylist()
     }
+    rows = list(rows)
+    # Labels that other inputs contradict name no class.
+    nameless = {
+        run
+        for run in {row["run"] for row in rows}
+        if "labels" in facts.distrusted(facts.of_run(out, run))
+    }
     found = []
     for row in rows:
         of_row = [names[row["run"], member] for member in row["members"]]
         classes = [
-            f"class {member}" if name is None else name
+            f"class {member}" if name is None or row["run"] in nameless else name
             for member, name in zip(row["members"], of_row, strict=True)
         ]
         since = row["since_epoch"]

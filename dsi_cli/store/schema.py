@@ -284,7 +284,12 @@ FACTS = Table(
     _RUN,
     Column("code", TEXT, "stable name of its kind, such as zero-weights; never null"),
     Column("epochs", INTEGERS, "its epochs; empty if it is about the whole run"),
-    Column("fields", TEXT, "the values that describe it, as a JSON object"),
+    Column(
+        "fields",
+        TEXT,
+        "the values that describe it, as a JSON object; `distrusted` lists the inputs"
+        " that others contradict",
+    ),
     Column(
         "severity",
         TEXT,

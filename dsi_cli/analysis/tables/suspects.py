@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.cache import key_of
+from dsi_cli.analysis.tables import input_agreement
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.metrics import suspects
 from dsi_cli.metrics.pair_confusions import (
@@ -87,16 +88,22 @@ class RunEvidence:
         trained = [epoch for epoch in every if epoch != 0]
         self.epochs = trained or every
         self.references = layout.references_of(out, run)
+        self.distrusted = input_agreement.distrusted(out, run)
 
     @cached_property
     def pool(self) -> tuple[Any, ...]:
-        """The classes and references, which all runs of a pool have in common."""
-        synsets = [row["synset"] for row in self.classes]
-        return tuple(self.names), tuple(synsets), tuple(self.references)
+        """The classes, references and distrust, which all runs of a pool have in
+        common.
+        """
+        synsets = tuple(row["synset"] for row in self.classes)
+        distrusts_labels = "labels" in self.distrusted
+        return tuple(self.names), synsets, tuple(self.references), distrusts_labels
 
     @cached_property
     def names(self) -> list[str]:
         """The names of the classes, or else their indices."""
+        if "labels" in self.distrusted:
+            return [f"class {row['class_index']}" for row in self.classes]
         return [
             f"class {row['class_index']}" if row["name"] is None else row["name"]
             for row in self.classes
@@ -104,9 +111,11 @@ class RunEvidence:
 
     @cached_property
     def reference(self) -> Matrix | None:
-        """The main reference ``(C, C)``, NaN for missing classes; None without one."""
+        """The main reference ``(C, C)``, NaN for missing classes; None without one, or
+        if other inputs contradict the labels.
+        """
         labels_id = self.classes[0]["labels_id"]
-        if labels_id is None or not self.references:
+        if labels_id is None or not self.references or "labels" in self.distrusted:
             return None
         path = layout.reference_path(self.out, self.references[0], labels_id)
         if not path.is_file():
@@ -137,6 +146,8 @@ class RunEvidence:
         """Return the mean confusion counts ``(C, C)`` of some epochs, by split."""
         found = {}
         for split in SPLITS:
+            if f"predictions:{split}" in self.distrusted:
+                continue
             folder = self.out, CONFUSIONS, self.run, split
             paths = [layout.split_path(*folder, epoch) for epoch in epochs]
             counts = self._of_classes(paths, _read_counts)
@@ -274,12 +285,17 @@ class Pool:
         if not network.has_learned:
             return ["within-chance"]
         found = []
+        (of_run,) = [one for one in self.runs if one.run == run]
+        if of_run.distrusted:
+            found.append("distrusted")
         if network.reference is None:
             found.append("no-reference")
         elif len(network.named) < MIN_NAMES:
             found.append("few-names")
         if TEST not in network.counts:
             found.append("no-predictions")
+        elif TRAIN not in network.counts:
+            found.append("no-training-predictions")
         return found
 
     def rows(self) -> list[dict[str, Any]]:

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dsi_cli.errors import UsageError, count, require_choice
+from dsi_cli.errors import UsageError, count, listed, require_choice
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.permutation_null import MIN_Z
+from dsi_cli.queries import facts
 from dsi_cli.queries.comparison import repetitions
 from dsi_cli.queries.comparison.clusters import Clusters
 from dsi_cli.queries.comparison.criteria import (
@@ -130,6 +131,20 @@ def verdict(equal: EqualAccuracy) -> Verdict:
         claims.append("Another training may reverse this.")
     sentence = f"{trainings}, {where}, {' '.join(claims)}"
     return Verdict(first, second, answer, preferred, title, sentence)
+
+
+def _trusted(found: Verdict, runs: Sequence[ComparedRun]) -> Verdict:
+    """Return a verdict, or none on runs with inputs that contradict one another."""
+    names = [run.label for run in runs if run.contradictions]
+    if not names:
+        return found
+    sentence = (
+        f"The inputs of {listed(names, 3)} contradict one another, so dsi draws no"
+        f" conclusion about {found.first} and {found.second}."
+    )
+    return found._replace(
+        answer=UNDECIDED, preferred=None, title=OF_PAIRS[UNDECIDED], sentence=sentence
+    )
 
 
 def _with_intervals(equal: EqualAccuracy) -> list[dict[Any, Any]]:
@@ -364,8 +379,13 @@ def compare(
         equal = at_equal_accuracy(first, second, measures, tolerance, split)
         comparisons.append(equal)
         progress("at equal accuracy", done, len(pairs))
-    verdicts = [verdict(comparison) for comparison in comparisons]
+    verdicts = [
+        _trusted(verdict(comparison), [*first.runs, *second.runs])
+        for comparison, (first, second) in zip(comparisons, pairs, strict=True)
+    ]
     preferred = _preferred(groups, verdicts)
+    noticed = [one for run in runs for one in run.contradictions]
+    notes = [message.line for message in facts.messages(noticed, ())]
     by_completed = repetitions.all_know_completed_epochs(runs)
     return Comparison(
         epochs="epochs completed" if by_completed else "epoch",
@@ -378,7 +398,7 @@ def compare(
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
-        notes=_notes(runs, split),
+        notes=[*notes, *_notes(runs, split)],
         progress=progress,
     )
 
@@ -462,11 +482,11 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
     if preferred is not None:
         return f"The criteria prefer {preferred} to every other group."
     answers = Counter(item.answer for item in verdicts)
-    listed = "; in ".join(
+    answers_listed = "; in ".join(
         f"{number} {OF_PAIRS[answer].format(network=ONE_NETWORK)}"
         for answer, number in answers.items()
     )
-    return f"Of {len(verdicts)} pairs of networks, in {listed}."
+    return f"Of {len(verdicts)} pairs of networks, in {answers_listed}."
 
 
 def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
@@ -533,8 +553,8 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
     described["kinds of matrices:"] = [f"{run.own or 'none'} of" for run in runs]
     for subject, texts in described.items():
         if len(set(texts)) > 1:
-            listed = ", ".join(
+            values = ", ".join(
                 f"{text} {run.label}" for text, run in zip(texts, runs, strict=True)
             )
-            notes.append(f"different {subject} {listed}")
+            notes.append(f"different {subject} {values}")
     return notes

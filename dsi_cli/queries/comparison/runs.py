@@ -20,6 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, count, suggestion
+from dsi_cli.facts import Fact
+from dsi_cli.queries import facts
 from dsi_cli.queries.comparison.clusters import Clusters, cluster_indices
 from dsi_cli.queries.matrices import reference_title
 from dsi_cli.queries.quantities import WSI, Quantity, quantity
@@ -71,6 +73,11 @@ class ComparedRun:
     def reference(self) -> str:
         """The name of the main reference for readers."""
         return reference_title(self.results, self.name)
+
+    @cached_property
+    def contradictions(self) -> list[Fact]:
+        """The facts about inputs of the run that contradict one another."""
+        return facts.contradictions(facts.of_run(self.results.path, self.name))
 
     @cached_property
     def epochs(self) -> list[int]:
