@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import runpy
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
