@@ -15,7 +15,7 @@ from dsi_cli.suspect_kinds import KINDS, ORDINARY, STRONG, SuspectKind, quoted
 MAX_SHOWN = 3  # entries of a kind that have a place on the first screen
 REASON_TO_LOOK = (
     "A suspect is a reason to look, not a verdict: natural look-alikes, such as a husky"
-    " and a malamute, are true answers to the first question."
+    " and a malamute, are rightly listed as possible duplicates."
 )
 NO_SUSPECTS = "no class, pair or group stands out from the others"
 NOT_SOUGHT = {
@@ -69,6 +69,15 @@ def by_kind(rows: Iterable[Mapping[str, Any]]) -> list[KindRows]:
         if of_kind:
             found.append(KindRows(kind, of_kind))
     return found
+
+
+def sentence(text: str) -> str:
+    """Return a text with a capital letter and a full stop.
+
+    >>> sentence("no name fits worse than usual")
+    'No name fits worse than usual.'
+    """
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def counted(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -344,6 +344,7 @@ class Pool:
             "of_epochs": len(by_epoch),
             "since_epoch": _since(epochs, by_epoch),
             "epoch_ranks": [0 if one is None else one[1] for one in by_epoch],
+            "tested_epochs": epochs,
             "seeds": seeds,
             "evidence": f"{evidence}.",
             "next_step": f"{next_step}.",
