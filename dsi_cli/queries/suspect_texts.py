@@ -113,8 +113,9 @@ def suspects_or_none(out: Path) -> list[dict[str, Any]] | None:
 
 
 def described(out: Path, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows of the table of suspects with the names of their ``classes`` and the
-    epoch since which they stand, ``since``, as texts.
+    """Return rows of the table of suspects with the ``class_names`` of their members,
+    and with these and the epoch since which they stand as texts, ``classes`` and
+    ``since``.
     """
     names = {
         (one["run"], one["class_index"]): one["name"]
@@ -129,5 +130,8 @@ def described(out: Path, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, An
         ]
         since = row["since_epoch"]
         text = "" if since is None else f"since epoch {since:.0f}"
-        found.append({**row, "classes": ", ".join(quoted(classes)), "since": text})
+        listed = ", ".join(quoted(classes))
+        found.append(
+            {**row, "class_names": classes, "classes": listed, "since": text}
+        )
     return found
