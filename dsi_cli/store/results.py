@@ -174,7 +174,7 @@ class Results:
                 path=str(self.path),
             )
         found = self._table(schema.SUSPECTS)
-        for column in ("members", "epoch_ranks"):
+        for column in ("members", "epoch_ranks", "tested_epochs"):
             found[column] = found[column].map(np.ndarray.tolist)
         return found
 

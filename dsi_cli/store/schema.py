@@ -352,6 +352,7 @@ SUSPECTS = Table(
         "its rank among all candidates of its kind in each tested epoch, 0 if it is no"
         " candidate",
     ),
+    Column("tested_epochs", INTEGERS, "the epochs of epoch_ranks"),
     Column("seeds", INTEGER, "runs with these classes that show the suspect"),
     Column("evidence", TEXT, "a sentence that names all classes concerned"),
     Column("next_step", TEXT, "what to do, for example a command"),
