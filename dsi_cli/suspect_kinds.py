@@ -161,9 +161,9 @@ KINDS = (
                 "{first} fits the name {last}, and {last} the name {first}, better than"
                 " their own names (correlation of {first} with its own name"
                 " {effect:.2f}, 95 % CI {low:.2f} to {high:.2f})",
-                evidence_of_one="Other names, such as {other}, fit the similarities of"
-                " {first} better than its own name does (correlation {effect:.2f}, 95 %"
-                " CI {low:.2f} to {high:.2f}, usual {usual:.2f})",
+                evidence_of_one="The correlation of {first} with its own name is"
+                " {effect:.2f} (95 % CI {low:.2f} to {high:.2f}, usual {usual:.2f}); of"
+                " the other names, {other} fits best",
             ),
         },
     ),

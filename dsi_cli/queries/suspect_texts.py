@@ -20,7 +20,7 @@ REASON_TO_LOOK = (
 )
 NO_SUSPECTS = "no class, pair or group stands out from the others"
 NOT_SOUGHT = {
-    "no-head": "suspects are sought in predictions alone without a classifier head",
+    "no-head": "only dead classes are sought without a classifier head",
     "many-classes": (
         f"suspects are not sought above {MAX_DENSE_CLASSES:,} classes, because no matrix"
         " is stored"

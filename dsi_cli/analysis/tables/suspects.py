@@ -32,6 +32,7 @@ from dsi_cli.metrics.pair_residuals import (
     TINY,
     fisher,
     upper,
+    with_diagonal,
 )
 from dsi_cli.metrics.suspects import MIN_CLASSES, MIN_NAMES, Network, Senses, Suspect
 from dsi_cli.similarity import (
@@ -542,14 +543,15 @@ def _of_name(suspect: Suspect, network: Network) -> dict[str, float]:
     correlation = float(fits[place])
     # Fisher's interval over the other classes.
     half = Z_95 / np.sqrt(max(len(fits) - 4, 1))
+    others = with_diagonal(network.gains, -np.inf)[place]
     centre_of = np.arctanh(np.clip(correlation, -0.999, 0.999))
     return {
         "effect": correlation,
         "low": float(np.tanh(centre_of - half)),
         "high": float(np.tanh(centre_of + half)),
         "usual": float(np.median(fits)),
-        # the name that fits the class best
-        "other": int(network.named[network.gains[place].argmax()]),
+        # the other name that fits the class best
+        "other": int(network.named[others.argmax()]),
     }
 
 
