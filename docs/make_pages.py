@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import runpy
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ from dsi_cli.suspect_kinds import KINDS, SuspectKind
 
 HERE = Path(__file__).parent
 NEVER_NULL = "; never null"
-BEGIN = "<!-- made: begin (python docs/make_pages.py writes what is between the marks) -->"
+BEGIN = (
+    "<!-- made: begin (python docs/make_pages.py writes what is between the marks) -->"
+)
 END = "<!-- made: end -->"
 BOUNDS = re.compile(
     r" *\[(?:(default: [^];]*); )?(?:required|[0-9.]*[x<>=]+[0-9.<>=x]*)\]"

@@ -30,9 +30,7 @@ class SuspectSearch:
     reference : (C, C) float, the WordNet similarity, NaN for classes that it lacks.
     """
 
-    def __init__(
-        self, names: Sequence[str], reference: NDArray[np.floating]
-    ) -> None:
+    def __init__(self, names: Sequence[str], reference: NDArray[np.floating]) -> None:
         self._names = names
         self._reference = reference.astype(np.float64)
         is_large = len(names) > MANY_CLASSES
