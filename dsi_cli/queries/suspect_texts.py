@@ -131,7 +131,5 @@ def described(out: Path, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, An
         since = row["since_epoch"]
         text = "" if since is None else f"since epoch {since:.0f}"
         listed = ", ".join(quoted(classes))
-        found.append(
-            {**row, "class_names": classes, "classes": listed, "since": text}
-        )
+        found.append({**row, "class_names": classes, "classes": listed, "since": text})
     return found
