@@ -53,7 +53,7 @@ def suspects_block(out: Path, runs: Sequence[str]) -> dict[str, Any] | None:
         for of_kind in by_kind(found)
         if not of_kind.notable
     ]
-    block = {
+    block: dict[str, Any] = {
         "title": NO_SUSPECTS.capitalize(),
         "entries": entries,
         "parts": [entries[:MAX_OPEN], entries[MAX_OPEN:]],
