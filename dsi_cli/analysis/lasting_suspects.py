@@ -1,7 +1,8 @@
 """The suspects that a training keeps showing: those that are strong twice in a row.
 
-One strong entry may come and go with an epoch. `dsi watch` and the callbacks report a
-suspect once, as soon as it is strong in two successive tables.
+One strong entry may come and go with an epoch, and in the first epochs many classes are
+not learned yet. `dsi watch` and the callbacks report a suspect once, as soon as it is
+strong in two successive tables of enough epochs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dsi_cli.suspect_kinds import quoted
+
+MIN_EPOCHS = 5  # the trained epochs of the first table that counts
 
 
 class Finding(NamedTuple):
@@ -44,9 +47,9 @@ def lasting(
     >>> print(*lasting([twins], [twins], []))
     strong suspect (duplicate): cup, mug
     """
-    return [
-        finding
-        for finding in now
-        if any(finding.is_same(one) for one in before)
-        and not any(finding.is_same(one) for one in reported)
-    ]
+    found: list[Finding] = []
+    for finding in now:
+        known = [*reported, *found]
+        if any(map(finding.is_same, before)) and not any(map(finding.is_same, known)):
+            found.append(finding)
+    return found

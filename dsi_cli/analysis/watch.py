@@ -17,7 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dsi_cli.analysis.lasting_suspects import Finding, lasting
+from dsi_cli.analysis.lasting_suspects import MIN_EPOCHS, Finding, lasting
 from dsi_cli.analysis.options import Options, with_local_files
 from dsi_cli.analysis.plan import open_inputs
 from dsi_cli.analysis.summary import Summary
@@ -316,7 +316,7 @@ class _AnalysedCheckpoints:
             }
         )
 
-    def lasting_suspects(self) -> list[LastingSuspect]:
+    def lasting_suspects(self) -> tuple[LastingSuspect, ...]:
         """Return the suspects that are strong in the tables of this analysis and of the
         one before, except for those that were returned before.
         """
@@ -327,10 +327,10 @@ class _AnalysedCheckpoints:
         last_epochs: dict[str, int] = {}
         for run, epoch, *_ in self._checkpoints:
             last_epochs[run] = max(epoch, last_epochs.get(run, 0))
-        return [
+        return tuple(
             LastingSuspect(run_of[finding], last_epochs[run_of[finding]], finding)
             for finding in found
-        ]
+        )
 
     def have_reached(self, epoch: int | None) -> bool:
         """Return whether each run has a usable checkpoint of an epoch or a later one;
@@ -355,8 +355,8 @@ def usable_checkpoints(
 
 
 def _strong_suspects(out: Path) -> dict[Finding, str]:
-    """Return the strong suspects in a results folder, and the run of each; empty if
-    there is no table, or if it is damaged and will be rebuilt.
+    """Return the strong suspects in a results folder, and the run of each, if it has
+    enough epochs; empty if there is no table, or if it is damaged and will be rebuilt.
     """
     rows: Sequence[Mapping[str, Any]] = ()
     with suppress(OutputError):
@@ -364,5 +364,5 @@ def _strong_suspects(out: Path) -> dict[Finding, str]:
     return {
         Finding(row["kind"], tuple(row["class_names"])): row["run"]
         for row in rows
-        if row["grade"] == STRONG
+        if row["grade"] == STRONG and row["of_epochs"] >= MIN_EPOCHS
     }

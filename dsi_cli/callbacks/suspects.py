@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.lasting_suspects import Finding, lasting
+from dsi_cli.analysis.lasting_suspects import MIN_EPOCHS, Finding, lasting
 from dsi_cli.analysis.tables.suspects import MANY_CLASSES, head_evidence, mean_network
 from dsi_cli.metrics import suspects
 from dsi_cli.metrics.suspects import Network
@@ -50,7 +50,7 @@ class SuspectSearch:
         similarity, lengths = head_evidence(weight)
         self._late.append(Network(similarity, lengths, self._reference, known))
         self.epochs += 1
-        if self.epochs % self._epochs_per_search:
+        if self.epochs < MIN_EPOCHS or self.epochs % self._epochs_per_search:
             return []
         found = suspects.find(mean_network(self._late))
         strong = [

@@ -65,8 +65,6 @@ class Tracker:
         `dsi_cli.analyze`.
     all_curves : bool, whether the values also contain every row of the curves tables,
         under its full name (docs/integrations.md).
-    suspects : bool, whether to seek classes, pairs and groups that deserve a look. It
-        needs labels.
 
     Attributes
     ----------
@@ -75,8 +73,8 @@ class Tracker:
     reasons : dict of str to str The reason why a quantity (``agreement``, ``widm``,
         ``nidm``, ``max_wsi``, ``accuracy``) is missing in the last values.
     suspects : list of Finding
-        The kind and the classes of each suspect that was strong in two successive
-        searches; each is also logged once, as a warning.
+        The ``kind`` and the ``classes`` of each suspect that was strong in two
+        successive epochs.
 
     Raises
     ------
@@ -91,10 +89,10 @@ class Tracker:
     ``_chance`` (the chance level), ``_low`` and ``_high`` (the 95 % confidence
     interval). A missing value has no key, and no value is NaN.
 
-    Suspects are those of ``dsi suspects``, from the weights and the confusion counts of
-    the last three epochs, except for wrong senses and the images of wrong labels. A
-    search takes about 0.04 s with 100 classes. Above 256 classes, where it takes
-    seconds, dsi searches after every fifth epoch, and above 1,024 not at all.
+    With labels, a suspect that is strong in two successive epochs is logged once, as a
+    warning, from the sixth epoch on. Its evidence is the mean of the weights' similarity
+    and of the counts over the last three epochs. Above 256 classes, dsi seeks suspects
+    in every fifth epoch, and above 1,024 classes in none, because a search takes seconds.
 
     For `dsi_cli.analyze` to name mislabelled images, store the predictions of the last
     epochs on the training images. Make them in evaluation mode, without augmentation and
@@ -117,7 +115,6 @@ class Tracker:
         pos: str = "noun",
         wordnet: str | None = None,
         all_curves: bool = False,
-        suspects: bool = True,
     ) -> None:
         database = load_wordnet(pos, wordnet)
         self._source = references.open_measure(DEFAULT_REFERENCES[0], None, database)
@@ -128,7 +125,6 @@ class Tracker:
         self._head_name = head
         self._all_curves = all_curves
         self._plan: RowsPlan | None = None
-        self._seeks_suspects = suspects
         self._search: SuspectSearch | None = None
         self.reasons: dict[str, str] = {}
         self.suspects: list[Finding] = []
@@ -181,7 +177,7 @@ class Tracker:
             )
         scratch = Path(tempfile.gettempdir())
         self._plan = RowsPlan.make(labels, [self._source], OPTIONS, scratch)
-        if self._seeks_suspects and labels.label_list and shape[0] <= MAX_CLASSES:
+        if labels.label_list is not None and labels.classes <= MAX_CLASSES:
             reference = self._plan.references[0].dense
             self._search = SuspectSearch(labels.label_list.names, reference)
 
@@ -256,13 +252,13 @@ class Tracker:
                 evaluations.append(self._evaluation(counts))
         names = [quantity.name for quantity in points.LOGGED]
         # A training uses the other cores, so more threads are slower.
-        with (
-            threadpool_limits(limits=1, user_api="blas"),
-            self._guarded(*names, is_first=is_first),
-        ):
-            head = HeadParameters(self._weight(model))
-            values = self._values(head, evaluations)
-            self._seek_suspects(head, evaluations)
+        with threadpool_limits(limits=1, user_api="blas"):
+            with self._guarded(*names, is_first=is_first):
+                head = HeadParameters(self._weight(model))
+                values = self._values(head, evaluations)
+            if values:
+                with self._guarded("suspects", is_first=is_first):
+                    self._seek_suspects(head, evaluations)
         for name, reason in self.reasons.items():
             if reason not in self._logged:
                 self._logged.add(reason)
