@@ -181,7 +181,7 @@ class PredictionFile:
         dict of int to EvaluationResult
             Epochs that the file lacks are missing; epochs that the run lacks are
             ignored. If the file does not name epochs, its rows are the run's epochs in
-            order.
+            order. The description has the class number of each name in the file.
         """
         truth = None
         if self.targets is not None:
@@ -189,7 +189,9 @@ class PredictionFile:
             truth = class_numbers(self.targets, classes, names, "target", locate)
         results = {}
         for epoch, part in self._by_epoch(epochs, run).items():
-            results[epoch] = part.result(classes, names, truth, self.truth_name)
+            result = part.result(classes, names, truth, self.truth_name)
+            numbers = part.numbers_by_name(classes, names, self.targets)
+            results[epoch] = replace(result, description={"numbers_by_name": numbers})
         require_truth_axis(results, self.name, self.axis)
         return results
 

@@ -264,3 +264,22 @@ def test_analyze_label_file_of_the_last_head_next_to_the_checkpoints_is_used(tmp
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     classes = dsi_cli.open_results(tmp_path / "out").classes
     assert classes["name"].tolist() == list(NAMES[:4])
+
+
+def test_growing_head_with_labels_in_another_order_needs_its_predictions_by_name_again(
+    tmp_path,
+):
+    run, out = tmp_path / "run", tmp_path / "out"
+    write_run(run)
+    names = pd.Series(NAMES * 4)
+    table = pd.DataFrame({"epoch": 3, "target": names, "prediction": names.shift(-9)})
+    table = table.dropna()
+    table.to_csv(tmp_path / "named.csv", index=False)
+    evaluation = Evaluation(predictions=str(tmp_path / "named.csv"))
+    labels = write_labels(tmp_path)
+    given = Options(draws=0, permutations=0, labels=labels, evaluation=evaluation)
+    analyze([run], out, given)
+    analyze([run], out, Options(draws=0, permutations=0, labels=labels))
+    write_labels(tmp_path, NAMES[::-1])
+    with raises("other-labels", UsageError, run="run", split="test"):
+        analyze([run], out, Options(draws=0, permutations=0, labels=labels))

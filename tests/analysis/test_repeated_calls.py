@@ -79,6 +79,13 @@ def written(path, predictions, epochs=None, **evaluation):
     return Options(draws=0, evaluation=Evaluation(predictions=str(path), **evaluation))
 
 
+def named_rows(epochs):
+    """Return a table of predictions by name for each of some epochs."""
+    names = np.array(ANIMALS)
+    one = {"target": names[TARGETS], "prediction": names[drawn(1)[0]]}
+    return pd.concat([pd.DataFrame({"epoch": epoch} | one) for epoch in epochs])
+
+
 def accuracies(out, run="run", split="test"):
     """Return the accuracy of each epoch with predictions."""
     rows = tables(out)["curves"].query(
@@ -467,3 +474,46 @@ def test_analyze_of_two_runs_with_equal_files_reuses_nothing_at_first(
     assert [run.reused for run in runs] == [0, 0]
     runs = analyze([one, two], tmp_path / "out", Options()).runs
     assert [run.reused for run in runs] == [4, 4], "no draws are the default"
+
+
+@pytest.mark.parametrize("kind", ["table", "counts", "targets"])
+def test_analyze_with_labels_in_another_order_reads_names_of_predictions_again(
+    kind, make_run, tmp_path
+):
+    run, out, fresh = make_run(), tmp_path / "out", tmp_path / "fresh"
+    names = np.array(ANIMALS)
+    predictions, targets = tmp_path / "named.csv", None
+    if kind == "table":
+        rows = named_rows(range(4))
+        rows.to_csv(predictions, index=False)
+    elif kind == "counts":
+        run = make_run("one", epochs=1)
+        counts = pd.crosstab(names[TARGETS], names[drawn(1)[0]])
+        counts.to_csv(predictions)
+    else:
+        targets = tmp_path / "targets.npy"
+        np.save(targets, names[TARGETS])
+        predictions = tmp_path / "numbers.npz"
+        np.savez(predictions, predictions=drawn(4), epochs=range(4))
+    (tmp_path / "another.txt").write_text("\n".join(ANIMALS[::-1]), encoding="utf-8")
+    evaluation = Evaluation(
+        predictions=str(predictions), targets=None if targets is None else str(targets)
+    )
+    labels = str(tmp_path / "another.txt")
+    analyze([run], out, Options(draws=0, evaluation=evaluation))
+    analyze([run], out, Options(draws=0, labels=labels))
+    analyze([run], fresh, Options(draws=0, labels=labels, evaluation=evaluation))
+    assert_same_output(out, fresh)
+
+
+def test_analyze_with_labels_that_lack_a_name_of_the_predictions_raises(
+    make_run, tmp_path
+):
+    run, out = make_run(), tmp_path / "out"
+    named_rows([3]).to_csv(tmp_path / "named.csv", index=False)
+    evaluation = Evaluation(predictions=str(tmp_path / "named.csv"))
+    analyze([run], out, Options(draws=0, evaluation=evaluation))
+    others = tmp_path / "others.txt"
+    others.write_text("\n".join(("tulip", *ANIMALS[1:])), encoding="utf-8")
+    with raises("other-labels", UsageError, run="run", split="test"):
+        analyze([run], out, Options(draws=0, labels=str(others)))

@@ -231,6 +231,8 @@ def prepare_evaluations(
         ]
         descriptions = evaluations.sources[run.name] = {}
         for split in evaluations.splits[run.name]:
+            if split.source is None and labels[run.name].classes:
+                split.renumber()
             infos = [
                 (record.epoch_number, info)
                 for record in run.usable
