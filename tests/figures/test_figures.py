@@ -236,3 +236,28 @@ def test_spread_keeps_order_distance_and_bounds_and_what_is_far_apart(
     assert moved[-1] <= 100 + 1e-9
     if all(after - before >= 10 for before, after in pairwise(places)):
         np.testing.assert_allclose(moved, places, atol=1e-9)
+
+
+def test_curves_of_runs_of_which_one_has_predictions_keep_the_colours_of_the_runs(
+    tmp_path,
+):
+    first = write_checkpoints(tmp_path / "first")
+    second = write_checkpoints(tmp_path / "second", seed=1)
+    targets = np.arange(160) % len(ANIMALS)
+    drawn_classes = np.random.default_rng(0).integers(0, len(ANIMALS), (4, 160))
+    np.save(second / "targets.npy", targets)
+    np.save(second / "preds.npy", np.where(targets % 3, targets, drawn_classes))
+    analyze([first, second], tmp_path / "out", Options(draws=0))
+    results = Results(tmp_path / "out")
+    figure = drawn(results, "agreement", ("first", "second"))
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    of_run = dict(zip(texts, legend.get_lines(), strict=False))
+    colours = {name: of_run[name].get_color() for name in ("first", "second")}
+    assert len({*colours.values()}) == 2
+    found = []
+    for axes in figure.axes:
+        curves = [line for line in axes.get_lines() if line.get_gid() == "curve"]
+        found.append({line.get_label(): line.get_color() for line in curves})
+    assert {"second": colours["second"]} in found
+    assert all(colours[name] == of[name] for of in found for name in of)
