@@ -31,6 +31,8 @@ SHORT_TITLES = {
 }
 """Short titles of rows."""
 SCALE = "0 is chance, 1 is the same"
+OTHER_MATCHES = {"accuracy": "at equal accuracy", "last epochs": "at their last epochs"}
+"""Where two networks are compared whose epochs no number matches."""
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
 HEAD_WIDTH = 9  # number of characters of a line of a name above a column
 
@@ -367,9 +369,8 @@ def _print_networks(comparison: Comparison, bands: pd.DataFrame) -> None:
         (row,) = last.to_dict("records")
         by, z = bands.attrs["matched_by"], bands.attrs["z"]
         chance = "0 is chance" if z != z else f"0 is chance, z = {z:.0f}"
-        console.print_sentence(
-            f"{begin} at {row['x']} ({by}): {row['mean']:.3f} ({chance})"
-        )
+        where = OTHER_MATCHES.get(by, f"at {row['x']} ({by})")
+        console.print_sentence(f"{begin} {where}: {row['mean']:.3f} ({chance})")
     elif len(last):
         console.print_title(begin, f"{SCALE}; at their last common epoch")
         last = last.assign(band=tables.intervals(last))

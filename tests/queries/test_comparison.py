@@ -11,10 +11,20 @@ import pandas as pd
 import pytest
 from helpers import oracles
 from helpers.errors import raises
-from helpers.outputs import ANIMALS, curve, stored, stored_reference, write_csm
+from helpers.outputs import (
+    ANIMALS,
+    curve,
+    heads,
+    save_head,
+    stored,
+    stored_reference,
+    write_csm,
+)
 from helpers.table_comparison import write_output, write_run, write_two
 from scipy import stats
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_MEASURES
 from dsi_cli.metrics.alignment import alignments
@@ -703,3 +713,43 @@ def test_compare_classes_missing_class_is_no_neighbour():
     assert likeness == pytest.approx([1.0] * 3 + [np.nan], nan_ok=True)
     assert np.isnan(pair.second[3]).all()
     assert pair.second[0, 1] == pytest.approx(100 * 5 / 6)
+
+
+@pytest.mark.parametrize("has_predictions", [True, False])
+def test_networks_whose_epochs_count_differently_are_compared_as_in_the_table(
+    tmp_path, has_predictions
+):
+    weights = heads(6)
+    targets = np.arange(160) % len(ANIMALS)
+    is_right = (
+        np.random.default_rng(0).random((6, 160)) < np.linspace(0.3, 0.8, 6)[:, None]
+    )
+    predictions = np.where(is_right, targets, (targets + 1) % len(ANIMALS))
+    # Lightning counts from 0; how an own loop counts is unknown.
+    for epoch in range(5):
+        path = tmp_path / "known" / f"epoch={epoch}-step={epoch + 1}.ckpt"
+        lightning = {"global_step": epoch + 1, "pytorch-lightning_version": "2.0.0"}
+        save_head(path, weights[epoch], epoch=epoch, **lightning)
+    for epoch in range(1, 7):
+        path = tmp_path / "unknown" / f"epoch_{epoch}.pt"
+        save_head(path, weights[epoch - 1], epoch=epoch)
+    for name, epochs in (("known", 5), ("unknown", 6)):
+        (tmp_path / name / "classes.txt").write_text("\n".join(ANIMALS))
+        if has_predictions:
+            np.save(tmp_path / name / "preds.npy", predictions[:epochs])
+            np.save(tmp_path / name / "targets.npy", targets)
+    out = tmp_path / "out"
+    analyze([tmp_path / "known", tmp_path / "unknown"], out, Options(draws=0))
+    comparison = compare([out])
+    chosen = dict(
+        zip(*comparison.tables()["chosen"][["run", "epoch"]].T.values, strict=True)
+    )
+    (row,) = comparison.networks.to_dict("records")
+    assert {"known": row["first_epoch"], "unknown": row["second_epoch"]} == chosen
+    if has_predictions:
+        assert row["matched_by"] == "accuracy"
+        assert (row["first_epoch"], row["second_epoch"], row["at"]) == (4, 5, 5)
+        assert row["value"] == pytest.approx(1)
+    else:
+        assert row["matched_by"] == "last epochs"
+        assert (row["first_epoch"], row["second_epoch"]) == (4, 6)

@@ -196,6 +196,7 @@ class Comparison:
     # what the confidence intervals cover, and what they do not; empty without intervals
     coverage: str
     notes: list[str]
+    tolerance: float  # the largest difference of accuracies that count as equal
     progress: Progress
 
     def __repr__(self) -> str:
@@ -262,6 +263,7 @@ class Comparison:
             self.compared,
             self.measures[0],
             self.split,
+            tolerance=self.tolerance,
             last_only=last_only,
             progress=partial(self.progress, "with each other"),
         )
@@ -379,6 +381,7 @@ def compare(
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
         notes=_notes(runs, split),
+        tolerance=tolerance,
         progress=progress,
     )
 
@@ -513,6 +516,11 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
             "epochs are the trainers' own numbers: the way of counting is unknown for"
             f" {', '.join(unknown)}"
         )
+        if len(unknown) < len(runs):
+            notes[-1] += (
+                "; networks whose epochs count differently are compared with each other"
+                " at equal accuracy, or else at their last epochs"
+            )
     # Describe what the runs should have in common, and note what differs.
     described: dict[str, list[str]] = {}
     options = [layout.curve_options(run.results.path, run.name) for run in runs]
