@@ -175,6 +175,8 @@ def _save_tables(made: Mapping[str, pd.DataFrame], folder: Path) -> list[str]:
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:
+    from dsi_cli.queries.facts import documents
+
     names = (
         "epochs",
         "split",
@@ -185,7 +187,8 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "coverage",
         "notes",
     )
-    return {name: getattr(comparison, name) for name in names}
+    document = {name: getattr(comparison, name) for name in names}
+    return {"facts": documents(comparison.facts)} | document
 
 
 def _networks_shown(comparison: Comparison) -> pd.DataFrame:
@@ -214,7 +217,12 @@ def _print(
 ) -> None:
     from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.conclusions import changed_choices
+    from dsi_cli.queries.facts import messages
 
+    # Different label lists come before the verdict, which depends on them.
+    for message in messages(comparison.facts, ()):
+        line = message.line
+        console.print_sentence(f"{line[:1].upper()}{line[1:]}", hanging=0)
     # The verdict is first, then the differences, and last what describes the runs.
     console.print_sentence(comparison.recommendation)
     pairs = comparison.pairs

@@ -25,6 +25,7 @@ from dsi_cli.queries.comparison.repetitions import (
     network_bands,
 )
 from dsi_cli.queries.difference import Difference
+from dsi_cli.queries.facts import messages
 from dsi_cli.queries.matrices import block_means
 from dsi_cli.queries.quantities import PREDICTIONS
 from dsi_cli.queries.records import records
@@ -102,6 +103,7 @@ def render(
         "between": records(last.head(MANY_PAIRS)),
         "pairs_of_runs": len(last),
         "runs": records(run_texts(comparison)),
+        "label_messages": messages(comparison.facts, ()),
         "min_z": f"{MIN_Z:g}",
         "measure": measure_title(comparison.measures[0]),
         "number": number,

@@ -753,3 +753,49 @@ def test_networks_whose_epochs_count_differently_are_compared_as_in_the_table(
     else:
         assert row["matched_by"] == "last epochs"
         assert (row["first_epoch"], row["second_epoch"]) == (4, 6)
+
+
+def test_compare_of_label_lists_in_another_order_says_so_first(tmp_path, make_run, dsi):
+    first, second = make_run("first"), make_run("second", labels=ANIMALS[::-1])
+    out = tmp_path / "out"
+    analyze([first, second], out, Options(draws=0))
+    (found,) = compare([out]).facts
+    assert (found.code, found.fields["by"]) == ("label-orders-differ", "WordNet id")
+    assert set(found.fields["moved"]) == set(ANIMALS)
+    line = dsi("compare", out).out.splitlines()[0]
+    assert line.startswith("The label lists of first and second")
+
+
+def test_compare_of_other_senses_leaves_the_classes_out_of_the_agreement(
+    tmp_path, make_run
+):
+    first, second = make_run("first", epochs=1), make_run("second", epochs=1, seed=1)
+    (tmp_path / "map.csv").write_text("name,synset\nbee,bee.n.02\n", encoding="utf-8")
+    analyze([first], tmp_path / "a", Options(draws=0))
+    mapped = Options(draws=0, mapping=str(tmp_path / "map.csv"))
+    analyze([second], tmp_path / "b", mapped)
+    comparison = compare([tmp_path / "a", tmp_path / "b"])
+    (found,) = comparison.facts
+    assert (found.code, found.fields["labels"]) == ("senses-differ", ["bee"])
+    kept = [index for index, name in enumerate(ANIMALS) if name != "bee"]
+    square = np.ix_(kept, kept)
+    row = next(
+        row
+        for row in comparison.tables()["criteria"].to_dict("records")
+        if row["quantity"] == "sai_pearson"
+    )
+    for name, value in (("a", row["first_value"]), ("b", row["second_value"])):
+        results = Results(tmp_path / name)
+        own, reference = (
+            results.csm(kind).to_numpy()[square].astype(np.float64)
+            for kind in ("ncsm", "scsm")
+        )
+        pairs = np.triu_indices(len(kept), 1)
+        expected = np.corrcoef(own[pairs], reference[pairs])[0, 1]
+        assert value == pytest.approx(expected, abs=1e-5)
+
+
+def test_compare_of_the_same_labels_has_no_fact(tmp_path, make_run):
+    out = tmp_path / "out"
+    analyze([make_run("first"), make_run("second", seed=1)], out, Options(draws=0))
+    assert compare([out]).facts == []

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError, count, require_choice
+from dsi_cli.facts import Fact
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison import repetitions
@@ -47,6 +48,7 @@ from dsi_cli.queries.comparison.runs import (
     ComparedRun,
     common_reference,
     compared_runs,
+    label_facts,
 )
 from dsi_cli.queries.curve_panels import sai_measures
 from dsi_cli.queries.quantities import alignment
@@ -196,6 +198,8 @@ class Comparison:
     # what the confidence intervals cover, and what they do not; empty without intervals
     coverage: str
     notes: list[str]
+    # what makes the label lists of the runs differ; it comes before the verdict
+    facts: list[Fact]
     tolerance: float  # the largest difference of accuracies that count as equal
     progress: Progress
 
@@ -381,6 +385,7 @@ def compare(
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
         notes=_notes(runs, split),
+        facts=[one for run in runs[1:] for one in label_facts(runs[0], run)],
         tolerance=tolerance,
         progress=progress,
     )

@@ -33,6 +33,7 @@ from dsi_cli.queries.comparison.runs import (
     common_level,
     common_reference,
     match_classes,
+    other_senses,
 )
 
 EQUAL, LAST = "equal accuracy", "last epochs"
@@ -199,13 +200,18 @@ def runs_at_epochs(
     """Return runs at epochs that are given by label, with the classes of the first; or
     the reason why they cannot be matched.
     """
-    chosen = []
+    orders = []
+    senses: set[int] = set()
     for run in runs:
         classes = match_classes(runs[0], run)
         if classes.order is None:
             return classes.reason or "the classes cannot be matched"
-        chosen.append(RunAtEpoch(run, epochs[run.label], classes.order, split))
-    return chosen
+        orders.append(classes.order)
+        senses.update(other_senses(runs[0], run, classes.order).tolist())
+    return [
+        RunAtEpoch(run, epochs[run.label], order, split, tuple(sorted(senses)))
+        for run, order in zip(runs, orders, strict=True)
+    ]
 
 
 def _chosen_rows(

@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, count, suggestion
+from dsi_cli.facts import Fact, fact
 from dsi_cli.queries.comparison.clusters import Clusters, cluster_indices
 from dsi_cli.queries.matrices import reference_title
 from dsi_cli.queries.quantities import WSI, Quantity, quantity
@@ -288,6 +289,44 @@ def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     if unlabelled:
         reason = f"{unlabelled[0]} has no labels, so its classes cannot be matched"
     return CommonClasses(most, reason=reason)
+
+
+def other_senses(
+    first: ComparedRun, second: ComparedRun, order: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Return the indices in the first run of the classes that have another WordNet id in
+    the second one; ``order`` is that of `CommonClasses`.
+    """
+    first_ids = first.classes["wnid"].fillna("").to_numpy()
+    second_ids = second.classes["wnid"].fillna("").to_numpy()[order]
+    return np.flatnonzero(first_ids != second_ids)
+
+
+def label_facts(first: ComparedRun, second: ComparedRun) -> list[Fact]:
+    """Return facts about two label lists with the same classes, but in another order or
+    with other senses.
+    """
+    matched = match_classes(first, second)
+    if matched.order is None:
+        return []
+    names = first.classes["name"].tolist()
+    described: dict[str, Any] = {
+        "first": first.label,
+        "second": second.label,
+        "classes": len(names),
+    }
+    facts = []
+    moved = np.flatnonzero(matched.order != np.arange(len(names)))
+    if len(moved):
+        labels = [names[index] for index in moved]
+        facts.append(
+            fact("label-orders-differ", moved=labels, by=matched.by, **described)
+        )
+    senses = other_senses(first, second, matched.order)
+    if len(senses):
+        labels = [names[index] for index in senses]
+        facts.append(fact("senses-differ", labels=labels, **described))
+    return facts
 
 
 def match_epochs(*runs: ComparedRun) -> tuple[str, list[tuple[int, ...]]]:
