@@ -48,6 +48,17 @@ KINDS = {
     "predictions-missing": Kind(
         ERROR, "{files:first} has no predictions on {split}: {reason}"
     ),
+    "checkpoints-lost": Kind(
+        WARNING,
+        "{files:first} no longer exist, and what the cache had of them was damaged, so"
+        " the results lack them",
+    ),
+    "predictions-lost": Kind(
+        WARNING,
+        "the predictions on {split} of {files:first} were damaged in the cache, and this"
+        " call has no source for them",
+        "Give --predictions, or --{split} with --model, again.",
+    ),
     "checkpoints-left-out": Kind(
         WARNING, "dsi leaves out {files:checkpoint}, such as {example}: {reason}"
     ),

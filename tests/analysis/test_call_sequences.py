@@ -166,7 +166,12 @@ class Story:
             (self.run / name).replace(self.removed / name)
 
     def replace(self) -> None:
-        self.save(self.random.choice(self.names()))
+        """Replace a checkpoint, sometimes by one with the same time of modification."""
+        name = self.random.choice(self.names())
+        before = (self.run / name).stat()
+        self.save(name)
+        if self.random.random() < 0.5:
+            os.utime(self.run / name, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def truncate(self) -> None:
         """Cut a checkpoint off, which fails then; three others stay whole."""

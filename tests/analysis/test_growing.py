@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.outputs import assert_same_output, garble, noticed
+from helpers.outputs import assert_same_output, noticed, refuse_scans
 from numpy.testing import assert_array_equal
 from PIL import Image
 
@@ -108,14 +108,15 @@ def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
     assert all(len(files) == 1 for files in drawn.values())
 
 
-def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path):
+def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path, monkeypatch):
     write_run(tmp_path / "run")
     last = tmp_path / "run" / "epoch_3.pt"
     shutil.move(last, tmp_path / "later.pt")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    garble(tmp_path / "run")
-    shutil.move(tmp_path / "later.pt", last)
-    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    with monkeypatch.context() as patch:
+        refuse_scans(patch, tmp_path / "run")
+        shutil.move(tmp_path / "later.pt", last)
+        analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert dsi_cli.open_results(tmp_path / "out").names == ["run"]
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     shutil.rmtree(tmp_path / "run")

@@ -28,6 +28,7 @@ from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, Record
 from dsi_cli.engines import Engine, local, processes
 from dsi_cli.errors import UsageError
+from dsi_cli.facts import fact
 from dsi_cli.labels import files as label_files
 from dsi_cli.remote import filesystem
 from dsi_cli.remote.locations import Place
@@ -175,7 +176,7 @@ def scan_run(
         record = remembered.get(file)
         if record is None:
             result = next(new_results)
-            heads.add(scanner.key(file), result)
+            heads.add(file, scanner.key(file), result)
             record = result.record
             if record.fingerprint is not None:
                 heads_read.add(record.path)
@@ -233,6 +234,13 @@ def split_trainings(
         for one in deleted
         if one.rows is not None and heads.restore(one.record.path, one.head_key)
     ]
+    used_paths = {record.path for record in used}
+    # The cache had the only copy of the heads of deleted checkpoints.
+    lost = [
+        one.record
+        for one in deleted
+        if one.rows is not None and one.record.path not in used_paths
+    ]
     gone = [record for record in used if record.run not in present_runs]
 
     def read_head(record: Record) -> NDArray[np.float32] | None:
@@ -247,6 +255,10 @@ def split_trainings(
         own = [record for record in records if record.path in present]
         if not own:
             continue
+        lost_names = [record.name for record in lost if record.run == run.name]
+        if lost_names:
+            noticed = fact("checkpoints-lost", files=lost_names)
+            run = replace(run, facts=(*run.facts, noticed))
         missing = _missing_records(run, own, used)
         read = scanned.heads_read & {record.path for record in own}
         missing_paths = frozenset(record.path for record in missing)

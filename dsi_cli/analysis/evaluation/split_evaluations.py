@@ -67,6 +67,7 @@ class SplitEvaluations:
     failed : the error of each result that could not be made, by the path of the
         checkpoint.
     made : the number of results made in this call.
+    lost : the checkpoints whose results were damaged and have no source.
     """
 
     def __init__(
@@ -81,16 +82,20 @@ class SplitEvaluations:
         self._run = run
         self.failed: dict[str, CheckpointError] = {}
         self.made = 0
+        self.lost: list[Record] = []
         self._scanned = {record.path: record for record in run.records}
         # An evaluation belongs to a version of a file.
         self._saved: dict[str, SavedEvaluation] = {}
         for path, checkpoint in previous.items():
             saved, scanned = checkpoint.evaluations.get(split), self._scanned.get(path)
-            is_same = (
-                scanned is not None and checkpoint.record.version == scanned.version
-            )
-            if saved is not None and is_same and cache.has(EVALUATIONS, saved.key):
+            if saved is None or scanned is None:
+                continue
+            if checkpoint.record.version != scanned.version:
+                continue
+            if cache.has(EVALUATIONS, saved.key):
                 self._saved[path] = saved
+            elif source is None:
+                self.lost.append(scanned)
         self._infos: dict[str, Entry] = {}
 
     def renumber(self) -> None:
