@@ -93,7 +93,7 @@ def analyze(
         if is_damaged or plan.cache.has_damage:
             say(
                 f"files in {plan.cache.folder} were damaged, so dsi removed them and"
-                " computed their contents anew"
+                " computed their contents again"
             )
         for name in plan.replaced:
             say(

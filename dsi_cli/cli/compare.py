@@ -32,7 +32,7 @@ SHORT_TITLES = {
 """Short titles of rows."""
 SCALE = "0 is chance, 1 is the same"
 OTHER_MATCHES = {"accuracy": "at equal accuracy", "last epochs": "at their last epochs"}
-"""Where two networks are compared whose epochs no number matches."""
+"""The words for the epochs of two networks whose numbers do not match."""
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
 HEAD_WIDTH = 9  # number of characters of a line of a name above a column
 

@@ -231,13 +231,8 @@ def prepare_evaluations(
         ]
         descriptions = evaluations.sources[run.name] = {}
         for split in evaluations.splits[run.name]:
-            if split.lost:
-                files_lost = [record.name for record in split.lost]
-                facts.append(
-                    fact("predictions-lost", files=files_lost, split=split.split)
-                )
-            if split.source is None and labels[run.name].classes:
-                split.renumber()
+            facts += split.lost_facts
+            split.renumber()
             infos = [
                 (record.epoch_number, info)
                 for record in run.usable

@@ -30,6 +30,7 @@ from dsi_cli.analysis.evaluation.from_model import ModelPredictions
 from dsi_cli.analysis.previous_plan import PlannedCheckpoint, SavedEvaluation
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UsageError
+from dsi_cli.facts import Fact, fact
 from dsi_cli.predictions.epoch_predictions import numbers_by_name
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import confusion_counts, confusion_similarity
@@ -67,7 +68,6 @@ class SplitEvaluations:
     failed : the error of each result that could not be made, by the path of the
         checkpoint.
     made : the number of results made in this call.
-    lost : the checkpoints whose results were damaged and have no source.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SplitEvaluations:
         self._run = run
         self.failed: dict[str, CheckpointError] = {}
         self.made = 0
-        self.lost: list[Record] = []
+        self._lost: list[Record] = []
         self._scanned = {record.path: record for record in run.records}
         # An evaluation belongs to a version of a file.
         self._saved: dict[str, SavedEvaluation] = {}
@@ -95,15 +95,28 @@ class SplitEvaluations:
             if cache.has(EVALUATIONS, saved.key):
                 self._saved[path] = saved
             elif source is None:
-                self.lost.append(scanned)
+                self._lost.append(scanned)
         self._infos: dict[str, Entry] = {}
 
+    @property
+    def lost_facts(self) -> list[Fact]:
+        """A fact about results that were damaged and have no source, if there are
+        any.
+        """
+        names = [record.name for record in self._lost]
+        return (
+            [fact("predictions-lost", files=names, split=self.split)] if names else []
+        )
+
     def renumber(self) -> None:
-        """Read the names of stored predictions again by the labels of this call.
+        """Read the names of stored predictions again by the labels of this call, unless
+        it has a source.
 
         Raise `UsageError` if the labels lack a name, or do not give the predictions that
         a result has only as a sum.
         """
+        if self.source is not None:
+            return
         for record in self._run.usable:
             info = self.info(record)
             earlier = info.get("from", {}).get("numbers_by_name", {})

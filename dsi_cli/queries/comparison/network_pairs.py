@@ -37,7 +37,7 @@ from dsi_cli.queries.run_classes import class_names
 MAX_CLASSES_AT_ALL_EPOCHS = 256
 MAX_EPOCHS = 20
 EQUAL_ACCURACY, LAST_EPOCHS = "accuracy", "last epochs"
-"""How the epochs of two runs are matched if the number of completed epochs is known for
+"""The ways to match the epochs of two runs if the number of completed epochs is known for
 one of them alone.
 """
 NEAREST = 3  # number of nearest classes that are listed
