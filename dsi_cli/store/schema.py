@@ -359,7 +359,12 @@ SUSPECTS = Table(
 )
 CSMS = Table("csms", "the row of one class in one matrix").with_columns(
     _RUN,
-    Column("kind", TEXT, "ncsm, ncsm_centred, ccsm, tncsm or tncsm_equal; never null"),
+    Column(
+        "kind",
+        TEXT,
+        "ncsm, ncsm_centred, ccsm (1 on its diagonal by definition), tncsm or"
+        " tncsm_equal; never null",
+    ),
     Column("split", TEXT, "train or test; null without a split"),
     *_TIME,
     _CLASS,
