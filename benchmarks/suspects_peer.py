@@ -186,7 +186,11 @@ def by_dsi(folder: Path) -> Named:
     began = _processor_seconds()
     suspects = ranked_suspects(folder)
     seconds = _processor_seconds() - began
-    pairs = [members for _, members in sorted(suspects["mislabelled-images"])]
+    pairs = [
+        members
+        for _, members, grade in sorted(suspects["mislabelled-images"])
+        if grade != "ordinary"
+    ]
     images = [named_images(folder, pair) for pair in pairs]
     none = np.array([], np.intp)
     return Named(
@@ -198,25 +202,23 @@ def by_dsi(folder: Path) -> Named:
             "first pair": images[0] if images else none,
             "all": np.unique(np.concatenate([none, *images])),
         },
-        sum(map(len, suspects.values())),
+        sum(
+            grade == "strong"
+            for of_kind in suspects.values()
+            for _, _, grade in of_kind
+        ),
         seconds,
     )
 
 
 def named_images(folder: Path, pair: Sequence[int]) -> Indices:
     """Return the training images of a pair of classes that have one label and are
-    predicted as the other class in all of the last epochs.
-
-    Of the two directions, it is the one with more images.
+    predicted as the other class in one of the last epochs; the label comes first.
     """
     predictions = np.load(folder / "preds_train.npy")
     labels = np.load(folder / "targets_train.npy")
-    first, second = pair
-    directions = [
-        np.flatnonzero((labels == label) & (predictions == other).all(0))
-        for label, other in ((first, second), (second, first))
-    ]
-    return max(directions, key=len)
+    label, other = pair
+    return np.flatnonzero((labels == label) & (predictions == other).any(0))
 
 
 def _processor_seconds() -> float:

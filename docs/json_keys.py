@@ -189,7 +189,8 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         {
             "": (
                 (
-                    "epochs: The unit of at, x and aligned_at.; split; measures;"
+                    "facts: Differences between the label lists, before the verdict.;"
+                    " epochs: The unit of at, x and aligned_at.; split; measures;"
                     " reference; preferred: The group that is preferred to all"
                     " others.; recommendation: The verdict in one sentence.; coverage:"
                     " What the intervals cover.; notes; runs; pairs; chosen; criteria;"

@@ -61,9 +61,10 @@ JSON = """## JSON
 `--json` prints one document with the keys below; null is a missing value. `dsi scan`
 and options that list something print a list of records, and `dsi demo` prints what
 `dsi analyze` does. `dsi watch` prints a line for each update (`event` is "updated",
-with new `epochs`), and at last the document below. An error prints on stdout, too:
-`error`, `hint` (what to do), `code` (its stable name), `fields` (the values that it
-names) and `exit_code`.
+with new `epochs` and `suspects`), and at last the document below. A suspect is new once
+it is strong in two successive updates, and has `run`, `epoch`, `kind` and `classes`. An
+error prints on stdout, too: `error`, `hint` (what to do), `code` (its stable name),
+`fields` (the values that it names) and `exit_code`.
 
 A bold name is a part: `runs.epochs` is the list `epochs` in each of the `runs`, and
 NAME is any key. The page explains a key where it first appears, and

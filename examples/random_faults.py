@@ -78,7 +78,8 @@ SYNONYMS = {
 SYNONYM_SHARE = 0.7
 """The share of duplicates whose second name is a synonym, if the table has one."""
 Floats = NDArray[np.float32]
-Ranked = list[tuple[int, Sequence[int]]]
+Ranked = list[tuple[int, Sequence[int], str]]
+"""The rank, the members and the grade of the suspects of a kind."""
 """The rank and the members of each suspect of a kind."""
 
 
@@ -381,19 +382,19 @@ def is_same(fault: Fault, members: Iterable[int]) -> bool:
 
 def found_rank(fault: Fault, ranked: Ranked) -> int | None:
     """Return the best rank of the suspects that name a fault; None if there is none."""
-    ranks = [rank for rank, members in ranked if is_same(fault, members)]
+    ranks = [rank for rank, members, _ in ranked if is_same(fault, members)]
     return min(ranks, default=None)
 
 
 def ranked_suspects(folder: Path) -> dict[str, Ranked]:
-    """Analyse a case, and return the rank and the members of its suspects by kind."""
+    """Analyse a case, and return its suspects by kind."""
     with TemporaryDirectory() as out, warnings.catch_warnings():
         # dsi warns about names with several senses, which are not planted faults.
         warnings.simplefilter("ignore", UserWarning)
         rows = analyze(folder, out, report=False).suspects()
     found: dict[str, Ranked] = {kind: [] for kind in PLANTERS}
     for row in rows.itertuples():
-        found.setdefault(row.kind, []).append((row.rank, row.members))
+        found.setdefault(row.kind, []).append((row.rank, row.members, row.grade))
     return found
 
 
@@ -407,8 +408,8 @@ def measure(out: Path) -> Iterator[str]:
             ranks[fault.kind].append(found_rank(fault, suspects[fault.kind]))
         if not faults:
             for kind in PLANTERS:
-                others[kind] += len(suspects[kind])
-    yield "| kind | planted | first | among the first three | listed without faults |"
+                others[kind] += sum(grade == "strong" for *_, grade in suspects[kind])
+    yield "| kind | planted | first | among the first three | strong without faults |"
     yield "|---|---|---|---|---|"
     for kind, found in ranks.items():
         first = sum(rank == 1 for rank in found)

@@ -29,7 +29,7 @@ except ImportError:
 
 class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
     """A callback that logs the values of `Tracker` at the end of each epoch with
-    ``trainer.log``.
+    ``trainer.log``. With labels, the tracker warns of strong suspects.
 
     Parameters
     ----------

@@ -22,7 +22,8 @@ except ModuleNotFoundError as error:
 
 
 class KerasCallback(callbacks.Callback):  # type: ignore[misc]
-    """A callback that adds the values of `Tracker` to the logs of each epoch.
+    """A callback that adds the values of `Tracker` to the logs of each epoch. With
+    labels, the tracker warns of strong suspects.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ except ImportError:
 
 class LightningCallback(Callback):  # type: ignore[misc]
     """A callback that logs the values of `Tracker` at the end of each training epoch
-    with ``log_dict``.
+    with ``log_dict``. With labels, the tracker warns of strong suspects.
 
     Parameters
     ----------

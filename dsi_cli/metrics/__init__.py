@@ -53,7 +53,4 @@ DEFAULT_MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman")
 # the measures of which a lower value means that the matrices are more similar
 DISTANCES = frozenset({"mae", "mse"})
 WSI_QUANTILE = 0.95
-# a normal variable is within so many standard deviations of its mean with a probability
-# of 95 %
-NORMAL_QUANTILE = 1.96
 DEFAULT_REFERENCES = ("path",)

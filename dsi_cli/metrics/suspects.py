@@ -90,6 +90,10 @@ MIN_OF_GROUP = 0.5
 """A further class belongs to a group if its pairs have this share of the median pair's
 closeness.
 """
+MIN_RATIO = 3.0
+"""The least evidence about mislabelled images that counts as usual: a network that
+hardly errs in training has none about most labels.
+"""
 MIN_ODDS, MAX_ODDS = 0.1, 50.0
 """The weight of a sense is its prior odds plus the first, which count up to the second.
 """
@@ -282,9 +286,11 @@ class Network:
         test predictions and by those of training images, if there are any.
         """
         if TRAIN in self.counts:
-            ratios = mixture_ratios(self.counts[TRAIN], self.counts[TEST])
-            largest = ratios.max(axis=1)
-            usual = np.median(largest[largest > 0]) if largest.any() else 1.0
+            train = self.counts[TRAIN]
+            ratios = mixture_ratios(train, self.counts[TEST])
+            largest = ratios.max(axis=1)[train.any(axis=1)]
+            usual = float(np.median(largest)) if len(largest) else MIN_RATIO
+            usual = max(usual, MIN_RATIO)
             return np.where(np.isneginf(self.unexplained), -np.inf, ratios / usual)
         one_sided = np.clip(asymmetry(self.counts[TEST]).T, None, MAX_ASYMMETRY)
         return self.distinct + one_sided
@@ -594,7 +600,7 @@ def candidates(network: Network, kind: str) -> list[Suspect]:
         grown = suspect
         if kind == "shortcut":
             grown = replace(suspect, members=_grown(network.distinct, suspect.members))
-        if not any(_is_repeated(grown, earlier) for earlier in found):
+        if _is_new(grown, found):
             found.append(grown)
     return found
 
@@ -610,6 +616,11 @@ def _grown(scores: Values, triple: tuple[int, ...]) -> tuple[int, ...]:
             break
         group.append(best)
     return tuple(sorted(group))
+
+
+def _is_new(suspect: Suspect, found: Iterable[Suspect]) -> bool:
+    """Return whether none of the earlier candidates of its kind is nearly the same."""
+    return not any(_is_repeated(suspect, earlier) for earlier in found)
 
 
 def _is_repeated(suspect: Suspect, earlier: Suspect) -> bool:
@@ -658,12 +669,13 @@ def find(network: Network) -> dict[str, list[Suspect]]:
             network = CORRECTIONS[suspect.kind](network, suspect)
         others = []
         for kind in sought:
-            others += candidates(network, kind)
+            of_kind = candidates(network, kind)
+            others += [one for one in of_kind if _is_new(one, found[kind])]
         strong = _disjoint(one for one in others if one.grade == STRONG)
         if not strong:
             break
     for suspect in [*others, *dead]:
-        if suspect not in found[suspect.kind]:
+        if _is_new(suspect, found[suspect.kind]):
             found[suspect.kind].append(suspect)
     return {kind: of_kind[:MAX_LISTED] for kind, of_kind in found.items()}
 

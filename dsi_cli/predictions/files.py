@@ -219,7 +219,8 @@ class PredictionFile:
         dict of int to EvaluationResult
             Epochs that the file lacks are missing; epochs that the run lacks are
             ignored. If the file does not name epochs, its rows are the run's epochs in
-            order. Fewer rows of training images are the last epochs.
+            order. Fewer rows of training images are the last epochs. The description has
+            the class number of each name in the file.
         """
         truth, truth_name = None, None
         if self.truth is not None:
@@ -228,7 +229,10 @@ class PredictionFile:
             truth = class_numbers(self.truth.labels, classes, names, "target", locate)
         results = {}
         for epoch, part in self._by_epoch(epochs, run).items():
-            results[epoch] = part.result(classes, names, truth, truth_name)
+            result = part.result(classes, names, truth, truth_name)
+            targets = None if self.truth is None else self.truth.labels
+            numbers = part.numbers_by_name(classes, names, targets)
+            results[epoch] = replace(result, description={"numbers_by_name": numbers})
         require_truth_axis(results, self.name, self.axis)
         return results
 

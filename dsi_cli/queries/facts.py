@@ -165,6 +165,17 @@ KINDS = {
     "predictions-missing": Kind(
         ERROR, "{files:first} has no predictions on {split}: {reason}"
     ),
+    "checkpoints-lost": Kind(
+        WARNING,
+        "{files:first} no longer exist, and what the cache had of them was damaged, so"
+        " the results lack them",
+    ),
+    "predictions-lost": Kind(
+        WARNING,
+        "the predictions on {split} of {files:first} were damaged in the cache, and this"
+        " call has no source for them",
+        "Give --predictions, or --{split} with --model, again.",
+    ),
     "checkpoints-left-out": Kind(
         WARNING, "dsi leaves out {files:checkpoint}, such as {example}: {reason}"
     ),
@@ -405,6 +416,21 @@ KINDS = {
     ),
     "classes-without-image": Kind(
         WARNING, "{data} has no image of {empty:class} (of {classes}): {empty:quoted}"
+    ),
+    # comparisons of results
+    "label-orders-differ": Kind(
+        WARNING,
+        "the label lists of {first} and {second} have {moved:class} of {classes} at other"
+        " indices, such as {moved:first}, and dsi matches the classes by {by}",
+        "If both networks have the same order of classes, one of the lists is wrong:"
+        " analyse its checkpoints again with --labels.",
+    ),
+    "senses-differ": Kind(
+        WARNING,
+        "the labels of {first} and {second} have other senses for {labels:class} of"
+        " {classes}, such as {labels:first}, so the agreement and the WIDM of two"
+        " networks are compared over the other classes",
+        "To compare all classes, analyse both with the same --labels and --mapping.",
     ),
     # what tables lack
     "curves-without-values": Kind(WARNING, "{curves}: no values, because {reason}"),

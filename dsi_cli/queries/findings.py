@@ -124,10 +124,14 @@ class Point:
 
     @property
     def verdict(self) -> str:
-        """The side of chance on which the value is, or within chance."""
+        """The side of chance on which the value is, within chance if it is in the chance
+        band of figures, or uncertain if only its interval includes chance.
+        """
         if self.is_above_chance:
             return "above chance"
-        return "within chance" if self.z is None or self.z > -MIN_Z else "below chance"
+        if self.z is None or -MIN_Z < self.z < MIN_Z:
+            return "within chance"
+        return "uncertain" if self.z > 0 else "below chance"
 
     @property
     def strength(self) -> str:

@@ -16,7 +16,7 @@ from dsi_cli.suspect_kinds import KINDS, ORDINARY, STRONG, SuspectKind, quoted
 MAX_SHOWN = 3  # entries of a kind that have a place on the first screen
 REASON_TO_LOOK = (
     "A suspect is a reason to look, not a verdict: natural look-alikes, such as a husky"
-    " and a malamute, are true answers to the first question."
+    " and a malamute, are rightly listed as possible duplicates."
 )
 NO_SUSPECTS = "no class, pair or group stands out from the others"
 NOT_SOUGHT = {
@@ -80,6 +80,15 @@ def by_kind(rows: Iterable[Mapping[str, Any]]) -> list[KindRows]:
     return found
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital letter and a full stop.
+
+    >>> sentence("no name fits worse than usual")
+    'No name fits worse than usual.'
+    """
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def counted(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the number of strong suspects and of those that are worth a look.
 
@@ -113,8 +122,9 @@ def suspects_or_none(out: Path) -> list[dict[str, Any]] | None:
 
 
 def described(out: Path, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows of the table of suspects with the names of their ``classes`` and the
-    epoch since which they stand, ``since``, as texts.
+    """Return rows of the table of suspects with the ``class_names`` of their members,
+    and with these and the epoch since which they stand as texts, ``classes`` and
+    ``since``.
     """
     names = {
         (one["run"], one["class_index"]): one["name"]
@@ -136,5 +146,6 @@ def described(out: Path, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, An
         ]
         since = row["since_epoch"]
         text = "" if since is None else f"since epoch {since:.0f}"
-        found.append({**row, "classes": ", ".join(quoted(classes)), "since": text})
+        listed = ", ".join(quoted(classes))
+        found.append({**row, "class_names": classes, "classes": listed, "since": text})
     return found

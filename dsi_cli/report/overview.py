@@ -14,6 +14,7 @@ from dsi_cli.errors import count
 from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.metrics.differences import Difference
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import MIN_EPOCHS
 from dsi_cli.queries import facts
 from dsi_cli.queries.comparison.criteria import Criterion, difference, main_criteria
@@ -306,8 +307,8 @@ def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
     if any(run.agreement for run in findings):
         yield (
             "The agreement shows whether pairs of classes that are similar in"
-            f" {reference} are also similar for the network. The chance band holds 95 %"
-            " of the values that arise if the classes are relabelled at random."
+            f" {reference} are also similar for the network. The chance band is"
+            f" {MIN_Z:g} standard deviations of random relabellings wide on either side."
         )
     learned = clear_networks(findings)
     if learned and all(run.is_early for run, _ in learned):

@@ -352,13 +352,19 @@ SUSPECTS = Table(
         "its rank among all candidates of its kind in each tested epoch, 0 if it is no"
         " candidate",
     ),
+    Column("tested_epochs", INTEGERS, "the epochs of epoch_ranks"),
     Column("seeds", INTEGER, "runs with these classes that show the suspect"),
     Column("evidence", TEXT, "a sentence that names all classes concerned"),
     Column("next_step", TEXT, "what to do, for example a command"),
 )
 CSMS = Table("csms", "the row of one class in one matrix").with_columns(
     _RUN,
-    Column("kind", TEXT, "ncsm, ncsm_centred, ccsm, tncsm or tncsm_equal; never null"),
+    Column(
+        "kind",
+        TEXT,
+        "ncsm, ncsm_centred, ccsm (1 on its diagonal by definition), tncsm or"
+        " tncsm_equal; never null",
+    ),
     Column("split", TEXT, "train or test; null without a split"),
     *_TIME,
     _CLASS,

@@ -1,5 +1,7 @@
 """The sentences of the findings on the terminal."""
 
+import re
+
 import pytest
 from helpers.outputs import suspect, write_checkpoints, write_suspects
 
@@ -7,6 +9,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.cli.findings_screen import phases_text, print_suspects
 from dsi_cli.queries.findings import RunFindings
+from dsi_cli.queries.suspect_texts import NO_SUSPECTS, NOT_SOUGHT
 
 SURGE = {
     "phase": "surge",
@@ -46,20 +49,29 @@ def test_phases_text_has_the_ends_and_the_reason(phases, text):
 def test_print_suspects_prints_the_three_strongest(tmp_path, capsys):
     out = tmp_path / "out"
     analyze([write_checkpoints(tmp_path / "run")], out, Options(draws=0))
-    kinds = ("duplicate", "shortcut", "wrong-sense", "dead-class")
-    write_suspects(out, [suspect(kind, 0, 1) for kind in kinds])
+    rows = [suspect(kind, 0, 1) for kind in ("duplicate", "shortcut", "wrong-label")]
+    rows.append(suspect("dead-class", 0, grade="worth a look"))
+    ordinary = suspect("wrong-sense", 2, grade="ordinary")
+    write_suspects(out, [*rows, ordinary])
     print_suspects(str(out))
     empty, title, *lines = capsys.readouterr().out.splitlines()
     assert empty == ""
     assert title.split("   ") == [
         "Look at these classes",
-        f"4 suspects at a false discovery rate of 10 %: dsi suspects {out}",
+        f"3 strong, 1 worth a look: dsi suspects {out}",
     ]
-    shown = [line.split() for line in lines if line.strip()]
-    assert [line[0] for line in shown] == list(kinds[:3])
-    assert all(line[-2] == "=" for line in shown), "the false discovery rate"
+    shown = [re.split("  +", line.strip()) for line in lines if line.strip()]
+    assert shown == [
+        [row["kind"], "cat, dog", "strong", "since epoch 2"] for row in rows[:3]
+    ]
 
-    write_suspects(out, [])
+
+def test_print_suspects_without_a_notable_one_says_so_and_what_is_not_sought(
+    tmp_path, capsys
+):
+    out = tmp_path / "out"
+    analyze([write_checkpoints(tmp_path / "run")], out, Options(draws=0))
     print_suspects(str(out))
-    expected = "\nNo suspects at a false discovery rate of 10 %.\n"
-    assert capsys.readouterr().out == expected
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith(NO_SUSPECTS.capitalize())
+    assert f"run: {NOT_SOUGHT['few-names']}." in printed

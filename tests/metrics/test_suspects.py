@@ -1,24 +1,21 @@
-"""The statistics of suspects against slow oracles, and planted faults."""
+"""Suspects of made-up networks with planted faults, and what explains what."""
 
-from itertools import combinations, permutations
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.stats import binom
 
 from dsi_cli.metrics import suspects
-from dsi_cli.metrics.suspects import Network, Senses, Tail
+from dsi_cli.metrics.pair_residuals import fisher
+from dsi_cli.metrics.suspects import Network, Senses
 from dsi_cli.similarity import centred_weight_similarity
+from dsi_cli.suspect_kinds import KIND_NAMES, ORDINARY, STRONG
 
 CLASSES, GROUP = 60, 5
-
-
-def symmetric(generator, size=12):
-    values = generator.normal(size=(size, size))
-    matrix = values + values.T
-    np.fill_diagonal(matrix, 0.0)
-    return matrix
+TWINS = (4, 50)
+SHARING = (2, 20, 35, 55)
+EXCHANGED = (3, 40)
 
 
 def taxonomy():
@@ -34,275 +31,293 @@ def taxonomy():
     return reference
 
 
-def vectors(seed, width=200):
-    """Return class vectors whose similarities follow the taxonomy, with noise."""
-    generator = np.random.default_rng(seed)
+def vectors(seed=0, *, twins=None, sharing=()):
+    """Return class vectors ``(60, 200)`` whose similarities follow the taxonomy, with
+    noise.
+    """
     root = np.linalg.cholesky(taxonomy())
-    return root @ generator.normal(size=(CLASSES, width))
+    weight = root @ np.random.default_rng(seed).normal(size=(CLASSES, 200))
+    noise, shared = np.random.default_rng(8).normal(size=(2, 200))
+    weight[list(sharing)] += shared
+    if twins is not None:
+        first, second = twins
+        weight[second] = weight[first] + 0.2 * noise
+    return weight
 
 
-def network(weight, reference=None, **others):
-    similarity = suspects.fisher(centred_weight_similarity(weight))
-    return Network(similarity, taxonomy() if reference is None else reference, **others)
+def exchanged_names():
+    names = np.arange(CLASSES)
+    names[list(EXCHANGED)] = EXCHANGED[::-1]
+    return taxonomy()[np.ix_(names, names)]
 
 
-def found(of_network):
-    return [(one.kind, set(one.members)) for one in suspects.find(of_network)]
+def told_apart_counts(*confused, images=40.0, size=CLASSES):
+    """Return confusion counts of a network that tells all classes apart, except for the
+    confused ones.
+    """
+    counts = np.diag(np.full(size, images)) + 0.5
+    counts[np.ix_(confused, confused)] = images / max(len(confused), 1)
+    return counts
 
 
-# Oracles
+def network(weight, **others):
+    lengths = np.linalg.norm(weight - weight.mean(axis=0), axis=1)
+    evidence = {"lengths": lengths, "reference": taxonomy()} | others
+    return Network(fisher(centred_weight_similarity(weight)), **evidence)
 
 
-def test_class_effects_are_those_of_least_squares():
-    matrix = symmetric(np.random.default_rng(0))
-    pairs = list(combinations(range(len(matrix)), 2))
-    design = np.zeros((len(pairs), len(matrix)))
-    for row, pair in enumerate(pairs):
-        design[row, list(pair)] = 1
-    values = np.array([matrix[pair] for pair in pairs])
-    effects = np.linalg.lstsq(design, values, rcond=None)[0]
-    residuals = suspects.without_class_effects(matrix)
-    assert_allclose([residuals[pair] for pair in pairs], values - design @ effects)
+def strong(of_network):
+    """Return the kinds and classes of the strong suspects."""
+    return {
+        (one.kind, tuple(sorted(one.members)))
+        for of_kind in suspects.find(of_network).values()
+        for one in of_kind
+        if one.grade == STRONG
+    }
 
 
-def test_pair_residuals_are_those_of_a_regression_on_reference_and_classes():
-    generator = np.random.default_rng(1)
-    similarity, reference = symmetric(generator), symmetric(generator)
-    pairs = list(combinations(range(len(similarity)), 2))
-    design = np.zeros((len(pairs), len(similarity) + 1))
-    for row, pair in enumerate(pairs):
-        design[row, list(pair)] = 1
-        design[row, -1] = reference[pair]
-    values = np.array([similarity[pair] for pair in pairs])
-    left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
-    deviation = 1.4826 * np.median(np.abs(left - np.median(left)))
-    residuals = suspects.pair_residuals(similarity, reference)
-    assert_allclose([residuals[pair] for pair in pairs], left / deviation, rtol=1e-9)
+def first(of_network, kind):
+    return suspects.find(of_network)[kind][0]
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_q_values_are_the_levels_of_the_step_up_procedure(weighted):
-    generator = np.random.default_rng(2)
-    p_values = generator.random(30) ** 3
-    weights = generator.random(30) + 0.5 if weighted else np.ones(30)
-    weights /= weights.mean()
-    divided = np.minimum(p_values / weights, 1)
+def test_q_values_are_those_of_benjamini_and_hochberg_in_an_exponential_tail():
+    scores = np.random.default_rng(2).exponential(2.0, 500)
+    threshold = np.quantile(scores, 0.9)
+    excesses = scores[scores > threshold] - threshold
+    scale = np.median(excesses) / np.log(2)
+    p_values = np.where(
+        scores > threshold, 0.1 * np.exp((threshold - scores) / scale), 1
+    )
     expected = []
-    for p_value in divided:
-        larger = divided[divided >= p_value]
-        ranks = [(divided <= other).sum() for other in larger]
-        expected.append(min(larger * 30 / ranks))
-    given = weights if weighted else None
-    assert_allclose(suspects.q_values(p_values, given), expected)
-
-
-def test_tail_gives_the_p_values_of_exponential_scores():
-    usual = np.random.default_rng(3).exponential(2.0, 100_000)
-    tail = Tail.of(usual)
-    scores = np.array([8.0, 12.0, 20.0])
-    assert_allclose(tail.p_values(scores), np.exp(-scores / 2), rtol=0.2)
-    assert tail.p_values(np.array([0.1])) == 1
-    assert_allclose(tail.p_values(np.array([tail.quantile(1e-3)])), 1e-3)
-
-
-def test_name_fits_are_row_correlations_and_predictions():
-    generator = np.random.default_rng(4)
-    weight = generator.normal(size=(15, 40))
-    weight -= weight.mean(axis=0)
-    unit = weight / np.linalg.norm(weight, axis=1, keepdims=True)
-    cosines = unit @ unit.T
-    similarity = suspects.fisher(cosines)
-    reference = np.exp(-np.abs(np.subtract.outer(np.arange(15), np.arange(15))) / 3)
-    correlations, predicted = np.zeros((15, 15)), np.zeros((15, 15))
-    for one in range(15):
-        for name in range(15):
-            rows = []
-            for matrix, own in ((similarity, one), (reference, name)):
-                row = matrix[own].copy()
-                row[own] = np.delete(row, own).mean()  # the class itself counts as mean
-                rows.append(row)
-            correlations[one, name] = np.arctanh(np.corrcoef(*rows)[0, 1])
-            # The best linear prediction of the named class from all others.
-            others = [other for other in range(15) if other != name]
-            covariance = reference[np.ix_(others, others)] + np.eye(14)
-            weights = np.linalg.solve(covariance, reference[others, name])
-            terms = [
-                weights[place] * cosines[other, one]
-                for place, other in enumerate(others)
-                if other != one
-            ]
-            gram = cosines[np.ix_(others, others)]
-            predicted[one, name] = sum(terms) / np.sqrt(weights @ gram @ weights)
-    off = ~np.eye(15, dtype=bool)
-    expected = correlations / correlations[off].std() + predicted / predicted[off].std()
-    assert_allclose(suspects.name_fits(similarity, reference), expected, rtol=1e-6)
-
-
-def test_sense_fits_of_the_used_senses_are_the_fits_of_the_own_names():
-    similarity = suspects.fisher(centred_weight_similarity(vectors(5)))
-    senses = Senses(np.arange(CLASSES), taxonomy(), np.ones(CLASSES))
-    fits = suspects.sense_fits(similarity, taxonomy(), senses)
-    own = np.diag(suspects.name_fits(similarity, taxonomy()))
-    assert_allclose(fits, own, rtol=1e-9)
-
-
-def test_name_cycles_maximise_the_gains_of_all_permutations():
-    gains = np.random.default_rng(6).normal(size=(6, 6))
-    np.fill_diagonal(gains, 0.0)
-    cost = 0.4
-
-    def total(names):
-        renamed = [one for one, name in enumerate(names) if one != name]
-        return gains[range(6), names].sum() - cost * len(renamed)
-
-    best = max(permutations(range(6)), key=total)
-    for cycle in suspects.name_cycles(gains, range(6), cost):
-        for one, name in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
-            assert best[one] == name
-
-
-def test_informedness_is_the_sum_of_two_recalls():
-    counts = np.array([[6.0, 2.0, 1.0], [4.0, 4.0, 0.0], [0.0, 0.0, 9.0]])
-    apart = suspects.informedness(counts)
-    assert_allclose(apart[0, 1], 6 / 8 + 4 / 8 - 1)
-    assert_allclose(apart, apart.T)
-
-
-def test_asymmetry_of_equal_classes_is_a_binomial_test():
-    counts = np.diag(np.full(30, 50.0))
-    counts[:] += 2.0
-    counts[3, 7], counts[7, 3] = 9.0, 1.0
-    p_values, expected = suspects.asymmetry_p_values(counts)
-    assert expected[3, 7] == pytest.approx(0.5, abs=0.1)
-    assert_allclose(p_values[3, 7], binom.sf(8, 10, expected[3, 7]), rtol=1e-9)
-
-
-def test_group_score_is_the_sum_over_pairs():
-    scores = symmetric(np.random.default_rng(7))
-    members = (1, 4, 6, 9)
-    pairs = [scores[pair] for pair in combinations(members, 2)]
-    expected = sum(pairs) / np.sqrt(6)
-    assert_allclose(suspects.group_score(scores, members), expected)
+    for p_value in p_values:
+        larger = p_values[p_values >= p_value]
+        ranks = [(p_values <= other).sum() for other in larger]
+        expected.append(min(larger * len(scores) / ranks))
+    assert_allclose(suspects.q_values(scores), expected)
 
 
 # Planted faults
 
 
+@pytest.mark.parametrize("counts", [{}, {"test": told_apart_counts()}])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_find_without_faults_returns_nothing(seed):
-    assert found(network(vectors(seed))) == []
-
-
-def test_find_exchanged_names_returns_the_pair():
-    names = np.arange(CLASSES)
-    names[[3, 40]] = 40, 3
-    exchanged = taxonomy()[np.ix_(names, names)]
-    assert found(network(vectors(0), exchanged)) == [("wrong-label", {3, 40})]
-
-
-def test_find_a_cycle_of_three_names_returns_it_in_order():
-    names = np.arange(CLASSES)
-    names[[3, 22, 40]] = 22, 40, 3  # the class 3 has the name of class 22
-    (suspect,) = suspects.find(network(vectors(0), taxonomy()[np.ix_(names, names)]))
-    right = {22: 3, 40: 22, 3: 40}  # the class whose present name belongs to each one
-    following = dict(
-        zip(suspect.members, np.roll(suspect.members, -1).tolist(), strict=True)
-    )
-    assert suspect.kind == "wrong-label"
-    assert following == {name: one for one, name in right.items()} or following == right
+def test_find_without_faults_has_candidates_of_which_none_is_strong(seed, counts):
+    clean = network(vectors(seed), counts=counts)
+    assert strong(clean) == set()
+    kinds = {"duplicate", "shortcut", "wrong-label", "dead-class"}
+    assert kinds <= {kind for kind, of_kind in suspects.find(clean).items() if of_kind}
 
 
 def test_find_two_classes_with_one_vector_returns_a_duplicate():
-    weight = vectors(0)
-    noise = np.random.default_rng(8).normal(size=weight.shape[1])
-    weight[50] = weight[4] + 0.2 * noise
-    assert ("duplicate", {4, 50}) in found(network(weight))
+    weight = vectors(twins=TWINS)
+    assert strong(network(weight)) == {("duplicate", TWINS)}
+    not_apart = {"test": told_apart_counts(*TWINS)}
+    assert strong(network(weight, counts=not_apart)) == {("duplicate", TWINS)}
 
 
-def test_find_a_duplicate_that_predictions_tell_apart_returns_mislabelled_images():
-    weight = vectors(0)
-    noise = np.random.default_rng(8).normal(size=weight.shape[1])
-    weight[50] = weight[4] + 0.2 * noise
-    counts = {"test": np.diag(np.full(CLASSES, 20.0))}
-    assert ("mislabelled-images", {4, 50}) in found(network(weight, counts=counts))
+def test_find_close_classes_that_predictions_tell_apart_returns_no_duplicate():
+    weight = vectors()
+    weight[4] += 0.7 * weight[50]
+    counts = told_apart_counts()
+    counts[50, 4] = 14  # many images of class 50 are predicted as class 4
+    found = strong(network(weight, counts={"test": counts}))
+    assert found == {("mislabelled-images", TWINS)}
 
 
-@pytest.mark.parametrize("confused", [14, 60])
-def test_find_one_sided_confusions_returns_mislabelled_images(confused):
-    """Also if the class is predicted more often as the other one than as itself."""
-    counts = np.diag(np.full(CLASSES, 40.0)) + 0.5
-    counts[4, 50] += confused
-    of_network = network(vectors(0), counts={"train": counts})
-    (suspect,) = suspects.find(of_network)
-    assert (suspect.kind, suspect.members) == ("mislabelled-images", (4, 50))
+def test_find_a_shared_background_returns_the_group_and_no_duplicates():
+    weight = vectors(sharing=SHARING)
+    for counts in ({}, {"test": told_apart_counts()}):
+        assert strong(network(weight, counts=counts)) == {("shortcut", SHARING)}
 
 
-def test_find_a_shared_background_returns_the_group():
-    weight = vectors(0)
-    group = [2, 20, 35, 55]
-    shared = np.random.default_rng(9).normal(size=weight.shape[1])
-    weight[group] += 0.8 * shared
-    (suspect,) = suspects.find(network(weight))
-    assert (suspect.kind, sorted(suspect.members)) == ("shortcut", group)
+def test_find_exchanged_names_returns_the_pair():
+    exchanged = network(vectors(), reference=exchanged_names())
+    assert strong(exchanged) == {("wrong-label", EXCHANGED)}
+
+
+def test_find_a_name_of_an_absent_class_returns_the_single_class():
+    reference = taxonomy()
+    # The name of class 10 belongs to another family.
+    reference[10] = reference[:, 10] = reference[58]
+    reference[10, 10] = 1.0
+    suspect = first(network(vectors(), reference=reference), "wrong-label")
+    assert (suspect.members, suspect.grade) == ((10,), STRONG)
 
 
 def test_find_a_wrong_sense_returns_the_better_one():
-    reference = taxonomy()
-    right = reference[10].copy()
-    reference[10] = reference[:, 10] = taxonomy()[58]
+    reference, right = taxonomy(), taxonomy()[10]
+    far = np.random.default_rng(2).uniform(0.12, 0.14, CLASSES)
+    reference[10] = reference[:, 10] = far
     reference[10, 10] = 1.0
-    senses = Senses(np.array([10, 20]), np.array([right, right]), np.array([0.5, 0.1]))
-    suspect, *_ = suspects.find(network(vectors(0), reference, senses=senses))
-    assert (suspect.kind, suspect.members) == ("wrong-sense", (10,))
-    assert suspect.fit == 0
+    rows = np.array([far, right, right])
+    senses = Senses(np.array([10, 10, 20]), rows, np.array([1, 0.5, 0.5]))
+    of_network = network(vectors(), reference=reference, senses=senses)
+    assert strong(of_network) == {("wrong-sense", (10,))}
+    assert first(of_network, "wrong-sense").fit == 1
 
 
-def test_find_in_an_untrained_network_returns_nothing():
-    weight = np.random.default_rng(10).normal(size=(CLASSES, 64))
-    weight[50] = weight[4]
-    assert found(network(weight)) == []
+def test_find_dead_classes_returns_each_once():
+    weight = vectors()
+    weight[7] = weight.mean(axis=0) + 0.1 * weight[7]
+    counts = told_apart_counts()
+    counts[:, 9] = 0
+    dead = suspects.find(network(weight, counts={"test": counts}))["dead-class"]
+    graded = [one.members for one in dead if one.grade != ORDINARY]
+    assert sorted(graded) == [(7,), (9,)]
 
 
-def test_find_with_few_classes_returns_nothing():
-    few = np.ix_(range(10), range(10))
-    of_network = network(vectors(0))
-    assert found(Network(of_network.similarity[few], taxonomy()[few])) == []
-
-
-def test_dead_classes_returns_short_vectors_and_classes_that_are_never_predicted():
-    norms = np.random.default_rng(11).normal(1.0, 0.05, CLASSES)
-    norms[7] = 0.2
-    counts = np.diag(np.full(CLASSES, 30.0))
-    counts[9] = np.roll(counts[9], 1)
-    dead = suspects.dead_classes(norms, {"test": counts})
-    assert [suspect.members for suspect in dead] == [(7,), (9,)]
-
-
-def test_dead_classes_leaves_out_vectors_of_more_than_half_the_median_length():
-    """Nearly equal lengths would make a slightly shorter one significant."""
-    norms = np.random.default_rng(11).normal(1.0, 0.01, CLASSES)
-    norms[7] = 0.8
-    assert suspects.dead_classes(norms, {}) == []
-    norms[7] = 0.4
-    assert [one.members for one in suspects.dead_classes(norms, {})] == [(7,)]
-
-
-def test_dead_classes_of_a_collapsed_network_returns_nothing():
+def test_find_in_predictions_of_a_few_classes_returns_no_dead_class():
     counts = np.zeros((CLASSES, CLASSES))
     counts[:, 0] = 30
-    assert suspects.dead_classes(None, {"test": counts}) == []
+    collapsed = network(vectors(), lengths=None, counts={"test": counts})
+    assert suspects.find(collapsed)["dead-class"] == []
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_p_values_of_a_duplicate_are_small_in_other_trainings_with_it(seed):
-    suspect = None
-    for one_seed in (5, seed):
-        weight = vectors(one_seed)
-        weight[50] = weight[4] + 0.2 * np.random.default_rng(8).normal(size=200)
-        of_network = network(weight)
-        if suspect is None:
-            (suspect,) = [
-                one for one in suspects.find(of_network) if one.kind == "duplicate"
-            ]
-    assert suspects.p_value_of(of_network, suspect) <= suspects.SINGLE_TEST
-    assert suspects.p_value_of(network(vectors(seed)), suspect) > suspects.SINGLE_TEST
+@pytest.mark.parametrize("errors", [0.0, 2.0])
+def test_find_in_training_predictions_returns_the_label_and_the_class(errors):
+    """Also if the network hardly errs in training."""
+    generator = np.random.default_rng(3)
+    counts = {
+        "test": told_apart_counts() + generator.poisson(2.0, (CLASSES, CLASSES)),
+        "train": np.diag(np.full(CLASSES, 200.0))
+        + generator.poisson(errors, (CLASSES, CLASSES)),
+    }
+    counts["train"][4, 50] += 60
+    of_network = network(vectors(), counts=counts)
+    suspect = first(of_network, "mislabelled-images")
+    assert (suspect.members, suspect.source) == (TWINS, "train")
+    assert strong(of_network) == {("mislabelled-images", TWINS)}
+    only_test = replace(of_network, counts={"test": counts["test"]})
+    assert strong(only_test) == set()
+
+
+def test_find_in_an_untrained_network_returns_only_dead_classes():
+    weight = np.random.default_rng(10).normal(size=(CLASSES, 64))
+    weight[50] = weight[4]
+    weight[7] *= 0.2
+    found = suspects.find(network(weight))
+    assert {kind for kind, of_kind in found.items() if of_kind} == {"dead-class"}
+    assert found["dead-class"][0].members == (7,)
+    assert found["dead-class"][1].grade == ORDINARY
+
+
+@pytest.mark.parametrize("size", [8, 12])
+def test_find_with_few_classes_returns_a_pair_and_a_class_never_predicted(size):
+    weight = np.random.default_rng(1).normal(size=(size, 60))
+    weight[3] = weight[2] + 0.3 * weight[0]
+    counts = told_apart_counts(2, 3, size=size)
+    counts[:, [5, 6]] = np.stack([np.zeros(size), counts[:, [5, 6]].sum(axis=1)], 1)
+    of_network = network(weight, reference=None, counts={"test": counts})
+    assert first(of_network, "duplicate").members == (2, 3)
+    assert {("duplicate", (2, 3)), ("dead-class", (5,))} <= strong(of_network)
+    fewer = Network(of_network.similarity[:7, :7], of_network.lengths[:7])
+    assert suspects.kinds_sought(fewer) == ["dead-class"]
+
+
+def test_find_without_names_returns_what_needs_no_reference():
+    counts = {"test": told_apart_counts(*TWINS)}
+    weight = vectors(twins=TWINS, sharing=SHARING[1:])
+    expected = {("duplicate", TWINS), ("shortcut", SHARING[1:])}
+    reference = taxonomy()
+    unnamed = [4, 20, 35, *range(36, CLASSES)]
+    reference[unnamed] = reference[:, unnamed] = np.nan
+    for known in (None, reference):
+        assert expected <= strong(network(weight, reference=known, counts=counts))
+
+
+# Explaining away
+
+
+def test_exchanged_names_do_not_hide_a_duplicate_of_the_same_class():
+    weight = vectors(twins=(3, 50))
+    found = strong(network(weight, reference=exchanged_names()))
+    assert found == {("wrong-label", EXCHANGED), ("duplicate", (3, 50))}
+
+
+def test_twins_are_one_member_of_a_group():
+    weight = vectors(twins=(2, 50), sharing=(2, 20, 35))
+    for counts in ({}, {"test": told_apart_counts(2, 50)}):
+        found = strong(network(weight, counts=counts))
+        assert found == {("duplicate", (2, 50)), ("shortcut", (2, 20, 35))}
+
+
+def test_classes_without_images_are_no_duplicates():
+    weight = vectors()
+    weight[[7, 8]] = weight.mean(axis=0) + 0.1 * weight[7]
+    weight[8, 0] += 0.01
+    assert strong(network(weight)) == {("dead-class", (7,)), ("dead-class", (8,))}
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_correction_of_a_kind_leaves_the_network_as_it_was(kind):
+    senses = Senses(np.array([4]), taxonomy()[:1], np.ones(1))
+    counts = {split: told_apart_counts() for split in ("test", "train")}
+    of_network = network(vectors(), counts=counts, senses=senses)
+    before = [of_network.similarity.copy(), taxonomy(), told_apart_counts()]
+    members = SHARING if kind == "shortcut" else TWINS
+    suspect = suspects.Suspect(kind, "weights", members, 1.0, fit=0)
+    corrected = suspects.CORRECTIONS[kind](of_network, suspect)
+    assert corrected is not of_network
+    kept = [of_network.similarity, of_network.reference, counts["train"]]
+    for now, earlier in zip(kept, before, strict=True):
+        assert np.array_equal(now, earlier)
+
+
+# Invariances
+
+
+def faulty():
+    """Return the vectors and the reference of a network with two faults."""
+    return vectors(sharing=SHARING), exchanged_names()
+
+
+def ranked(of_network):
+    return {
+        kind: [(one.members, pytest.approx(one.score, abs=1e-4)) for one in of_kind[:3]]
+        for kind, of_kind in suspects.find(of_network).items()
+        if kind != "dead-class"
+    }
+
+
+def test_find_ignores_a_common_vector_and_the_scale():
+    weight, reference = faulty()
+    expected = ranked(network(weight, reference=reference))
+    moved = 3 * weight + np.random.default_rng(1).normal(size=200)
+    assert ranked(network(moved, reference=reference)) == expected
+
+
+def test_find_in_renumbered_classes_returns_the_renumbered_members():
+    weight, reference = faulty()
+    expected = strong(network(weight, reference=reference))
+    assert len(expected) == 2
+    order = np.random.default_rng(2).permutation(CLASSES)
+    renumbered = network(weight[order], reference=reference[np.ix_(order, order)])
+    found = {
+        (kind, tuple(sorted(order[list(members)].tolist())))
+        for kind, members in strong(renumbered)
+    }
+    assert found == expected
+
+
+# One network alone
+
+
+def test_standing_gives_the_grade_and_rank_of_a_suspect_in_other_networks():
+    suspect = first(network(vectors(5, twins=TWINS)), "duplicate")
+    again = suspects.standing(network(vectors(1, twins=TWINS)), suspect)
+    assert again == (STRONG, 1)
+    grade, rank = suspects.standing(network(vectors(1)), suspect)
+    assert grade == ORDINARY
+    assert rank > 1
+    untrained = network(np.random.default_rng(0).normal(size=(CLASSES, 64)))
+    assert suspects.standing(untrained, suspect) is None
+
+
+def test_standing_of_a_name_that_the_reference_lacks_is_none():
+    of_network = network(vectors(), reference=exchanged_names())
+    suspect = first(of_network, "wrong-label")
+    assert suspects.standing(of_network, suspect) == (STRONG, 1)
+    reference = taxonomy()
+    reference[3] = reference[:, 3] = np.nan
+    of_network = network(vectors(), reference=reference)
+    assert suspects.standing(of_network, suspect) is None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -135,7 +136,7 @@ def _file_predictions(
         in_words += f" of {len(usable)}; "
     # The stored description has no number of epochs, since a later call may use more of
     # them.
-    description = {"source": predictions.describe(used)}
+    source = {"source": predictions.describe(used)}
     of_paths: dict[str, EvaluationResult] = {}
     digests: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -148,9 +149,11 @@ def _file_predictions(
             reason = f"{predictions.name} has no predictions for epoch {record.epoch}"
             missing[record.path] = reason
         else:
+            description = source | result.description
             if run.common_classes != run.classes:
                 result = result.of_first(labels.classes)
-            of_paths[record.path] = replace(result, description=description)
+            result = replace(result, description=description)
+            of_paths[record.path] = result
             digests[record.path] = _digest(result)
     in_words = predictions.describe(used, in_words)
     return FilePredictions(in_words, of_paths, digests, missing)
@@ -183,7 +186,12 @@ def _mismatch(
 
 
 def _digest(result: EvaluationResult) -> str:
+    """Return a digest of predictions and of the names by which they were read. Later
+    labels may give the names other numbers.
+    """
     digest = hashlib.sha256()
+    names = result.description["numbers_by_name"]
+    digest.update(json.dumps(names, sort_keys=True).encode())
     counts = result.counts
     cells = (
         (counts,)

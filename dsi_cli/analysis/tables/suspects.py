@@ -127,9 +127,9 @@ class RunEvidence:
         paths = [layout.head_path(self.out, self.run, one) for one in epochs]
         similarities, lengths = [], []
         for head in self._of_classes(paths, parquet.read_weight):
-            similarities.append(fisher(centred_weight_similarity(head)))
-            of_rows = np.linalg.norm(centre(as_rows(head)), axis=1)
-            lengths.append(of_rows / max(of_rows.mean(), TINY))
+            similarity, of_rows = head_evidence(head)
+            similarities.append(similarity)
+            lengths.append(of_rows)
         counts = self._counts(epochs)
         if not similarities and not counts:
             return None
@@ -306,7 +306,7 @@ class Pool:
         if not known:
             return []
         learned = [network for network in known if network.has_learned]
-        network = _mean(learned or known)
+        network = mean_network(learned or known)
         found = suspects.find(network)
         rows = [
             self.row(suspect, rank, network)
@@ -359,6 +359,7 @@ class Pool:
             "of_epochs": len(by_epoch),
             "since_epoch": _since(epochs, by_epoch),
             "epoch_ranks": [0 if one is None else one[1] for one in by_epoch],
+            "tested_epochs": epochs,
             "seeds": seeds,
             "evidence": f"{evidence}.",
             "next_step": f"{next_step}.",
@@ -437,7 +438,16 @@ def _since(
     return since
 
 
-def _mean(networks: Sequence[Network]) -> Network:
+def head_evidence(weight: NDArray[np.floating]) -> tuple[Matrix, Matrix]:
+    """Return Fisher's z ``(C, C)`` of the cosines of the centred class vectors of a
+    head, and the lengths ``(C,)`` of these vectors over their mean.
+    """
+    lengths = np.linalg.norm(centre(as_rows(weight)), axis=1)
+    similarity = fisher(centred_weight_similarity(weight))
+    return similarity, lengths / max(lengths.mean(), TINY)
+
+
+def mean_network(networks: Sequence[Network]) -> Network:
     """Return the mean of the evidence of several networks of a pool."""
     if len(networks) == 1:
         return networks[0]

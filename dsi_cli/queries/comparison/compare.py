@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError, count, listed, require_choice
+from dsi_cli.facts import Fact
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries import facts
@@ -48,6 +49,7 @@ from dsi_cli.queries.comparison.runs import (
     ComparedRun,
     common_reference,
     compared_runs,
+    label_facts,
 )
 from dsi_cli.queries.curve_panels import sai_measures
 from dsi_cli.queries.quantities import alignment
@@ -211,6 +213,9 @@ class Comparison:
     # what the confidence intervals cover, and what they do not; empty without intervals
     coverage: str
     notes: list[str]
+    # what makes the label lists of the runs differ; it comes before the verdict
+    facts: list[Fact]
+    tolerance: float  # the largest difference of accuracies that count as equal
     progress: Progress
 
     def __repr__(self) -> str:
@@ -277,6 +282,7 @@ class Comparison:
             self.compared,
             self.measures[0],
             self.split,
+            tolerance=self.tolerance,
             last_only=last_only,
             progress=partial(self.progress, "with each other"),
         )
@@ -399,6 +405,8 @@ def compare(
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
         notes=[*notes, *_notes(runs, split)],
+        facts=[one for run in runs[1:] for one in label_facts(runs[0], run)],
+        tolerance=tolerance,
         progress=progress,
     )
 
@@ -533,6 +541,11 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
             "epochs are the trainers' own numbers: the way of counting is unknown for"
             f" {', '.join(unknown)}"
         )
+        if len(unknown) < len(runs):
+            notes[-1] += (
+                "; networks whose epochs count differently are compared with each other"
+                " at equal accuracy, or else at their last epochs"
+            )
     # Describe what the runs should have in common, and note what differs.
     described: dict[str, list[str]] = {}
     options = [layout.curve_options(run.results.path, run.name) for run in runs]
@@ -553,8 +566,8 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
     described["kinds of matrices:"] = [f"{run.own or 'none'} of" for run in runs]
     for subject, texts in described.items():
         if len(set(texts)) > 1:
-            values = ", ".join(
+            of_runs = ", ".join(
                 f"{text} {run.label}" for text, run in zip(texts, runs, strict=True)
             )
-            notes.append(f"different {subject} {values}")
+            notes.append(f"different {subject} {of_runs}")
     return notes
