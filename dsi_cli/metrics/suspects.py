@@ -180,8 +180,8 @@ class Network:
 
     @property
     def source(self) -> str:
-        """What shows that classes are the same or share something: test predictions, if
-        they tell usual nearest classes apart.
+        """The source that shows that classes are the same or share something: test
+        predictions, if they tell usual nearest classes apart.
         """
         return TEST if self.usual_log_p <= np.log(MAX_USUAL_P) else WEIGHTS
 
