@@ -110,7 +110,8 @@ def _split_command(
         ]
     else:
         first = weight_of(breaks[0][0])
-        of_first, of_others = [], []
+        of_first: list[str] = []
+        of_others: list[str] = []
         for record in run.usable:
             weight = weight_of(record)
             if first is None or weight is None or weight.shape != first.shape:

@@ -553,8 +553,8 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
     described["kinds of matrices:"] = [f"{run.own or 'none'} of" for run in runs]
     for subject, texts in described.items():
         if len(set(texts)) > 1:
-            values = ", ".join(
+            values_listed = ", ".join(
                 f"{text} {run.label}" for text, run in zip(texts, runs, strict=True)
             )
-            notes.append(f"different {subject} {values}")
+            notes.append(f"different {subject} {values_listed}")
     return notes
