@@ -9,7 +9,7 @@ INSTALLED := $(BIN)/.dsi-installed
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest release-check check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects bench-imagenet imagenet fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest release-check check format docs figures findings bench bench-heads bench-statistics bench-phases bench-seeds bench-senses bench-suspects bench-imagenet imagenet fuzz clean bench-inputs
 
 demo: $(INSTALLED)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -93,6 +93,8 @@ bench-suspects: $(READY)  ## how well suspects are found; needs DSI_SHARED; writ
 
 bench-imagenet: $(READY)  ## where known faults of ImageNet rank among all pairs; writes benchmarks/results/imagenet.md
 	$(BIN)/python -m benchmarks.imagenet_faults
+bench-inputs: $(READY)  ## how often inputs in another order are noticed; needs DSI_SHARED; writes benchmarks/results/input_agreement.md
+	$(BIN)/python -m benchmarks.input_agreement
 
 bench-phases: $(READY)  ## how often phases are claimed and their intervals hold, on simulated curves; writes benchmarks/results/phases.md
 	$(BIN)/python -m benchmarks.phases

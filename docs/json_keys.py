@@ -161,18 +161,26 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         },
     ),
     "mistakes": (
-        "mistakes out --run a",
+        "mistakes out --run a --sort surest",
         {
             "": (
                 LISTING,
                 (
-                    "what: mistakes or pairs.; truth; prediction; order: unreasonable"
-                    " or reasonable.; own: The matrix of the ranks, ncsm or tncsm.;"
+                    "what: mistakes or pairs.; truth; prediction; order: unreasonable,"
+                    " reasonable or surest.; own: The matrix of the ranks, ncsm or tncsm.;"
                     " furthest: The largest rank in it.; wordnet_furthest; pairs: The"
                     " most confused pairs."
                 ),
             ),
-            "rows": ("sample; path; score", MISTAKE, NEAR_AND_FAR),
+            "rows": (
+                (
+                    "sample; path; score; epochs: Of surest, the number of the last"
+                    " epochs with this prediction.; of_epochs: Of surest, the number"
+                    " of the last epochs."
+                ),
+                MISTAKE,
+                NEAR_AND_FAR,
+            ),
             "pairs": ("count; share: Of the class's samples.", MISTAKE, NEAR_AND_FAR),
         },
     ),
@@ -181,7 +189,8 @@ JSON: dict[str, tuple[str, dict[str, tuple[Source, ...]]]] = {
         {
             "": (
                 (
-                    "epochs: The unit of at, x and aligned_at.; split; measures;"
+                    "facts: Differences between the label lists, before the verdict.;"
+                    " epochs: The unit of at, x and aligned_at.; split; measures;"
                     " reference; preferred: The group that is preferred to all"
                     " others.; recommendation: The verdict in one sentence.; coverage:"
                     " What the intervals cover.; notes; runs; pairs; chosen; criteria;"

@@ -1,5 +1,6 @@
 """Write the pages that are made from the code: ``tables.md`` from the schema,
-``cli.md`` from the commands and the keys of their JSON.
+``cli.md`` from the commands and the keys of their JSON, and the table of
+``howto/faults.md`` from the kinds of suspects.
 
 python docs/make_pages.py writes them; the tests compare.
 """
@@ -26,9 +27,14 @@ from dsi_cli.store.schema import (
     TABLES,
     Column,
 )
+from dsi_cli.suspect_kinds import KINDS, SuspectKind
 
 HERE = Path(__file__).parent
 NEVER_NULL = "; never null"
+BEGIN = (
+    "<!-- made: begin (python docs/make_pages.py writes what is between the marks) -->"
+)
+END = "<!-- made: end -->"
 BOUNDS = re.compile(
     r" *\[(?:(default: [^];]*); )?(?:required|[0-9.]*[x<>=]+[0-9.<>=x]*)\]"
 )
@@ -47,7 +53,7 @@ EXIT_CODES = """## Exit codes
 | 3 | nothing could be analysed |
 | 4 | done, but some checkpoints could not be used |
 | 5 | the results could not be written |
-| 6 | `dsi suspects --fail-on KIND` found a suspect of this kind |
+| 6 | `dsi suspects --fail-on` found a suspect of one of its kinds or grades |
 | 130, 143 | interrupted; ended by SIGTERM |
 """
 JSON = """## JSON
@@ -55,9 +61,10 @@ JSON = """## JSON
 `--json` prints one document with the keys below; null is a missing value. `dsi scan`
 and options that list something print a list of records, and `dsi demo` prints what
 `dsi analyze` does. `dsi watch` prints a line for each update (`event` is "updated",
-with new `epochs`), and at last the document below. An error prints on stdout, too:
-`error`, `hint` (what to do), `code` (its stable name), `fields` (the values that it
-names) and `exit_code`.
+with new `epochs` and `suspects`), and at last the document below. A suspect is new once
+it is strong in two successive updates, and has `run`, `epoch`, `kind` and `classes`. An
+error prints on stdout, too: `error`, `hint` (what to do), `code` (its stable name),
+`fields` (the values that it names) and `exit_code`.
 
 A bold name is a part: `runs.epochs` is the list `epochs` in each of the `runs`, and
 NAME is any key. The page explains a key where it first appears, and
@@ -310,7 +317,41 @@ def python_names() -> dict[str, str]:
     return names
 
 
-PAGES = {"tables.md": tables_page, "cli.md": cli_page}
+def faults_page() -> str:
+    """Return the guide to suspects with a table of their kinds."""
+    lines = [
+        "| question | kind | what dsi sees | next step |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {kind.question} | `{kind.name}` | {kind.sees} | {next_step(kind)}. |"
+        for kind in KINDS
+    ]
+    page = (HERE / "howto/faults.md").read_text(encoding="utf-8")
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return "\n".join([before + begin, "", *lines, "", end + after])
+
+
+def next_step(kind: SuspectKind) -> str:
+    """Return the next step that needs the most evidence, with letters as classes."""
+    steps = [kind.next_step, *(one.next_step for one in kind.measured.values())]
+    known = [step for step in steps if step is not None]
+    return known[-1].format(
+        all="these classes",
+        first="A",
+        last="B",
+        quoted=["A", "B"],
+        index="INDEX",
+        better="SYNSET",
+    )
+
+
+PAGES = {
+    "tables.md": tables_page,
+    "cli.md": cli_page,
+    "howto/faults.md": faults_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

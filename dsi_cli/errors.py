@@ -35,7 +35,7 @@ SUSPECT = 6
 INTERRUPTED = 130
 TERMINATED = 143
 """The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not
-be used, and ``SUSPECT`` that a suspect has a kind of ``--fail-on``.
+be used, and ``SUSPECT`` that one has a kind or grade of ``--fail-on``.
 """
 
 

@@ -78,14 +78,14 @@ KINDS = (
         "Compare images of {all}, and merge the classes if they are the same",
         {
             WEIGHTS: Measured(
-                2.5,
+                2.2,
                 1.7,
                 "{all} are {score:.1f} times as close as nearest classes usually are,"
                 " closer than {closer}",
             ),
             TEST: Measured(
-                1.3,
-                0.8,
+                2.45,
+                1.9,
                 "Of {images:.0f} test images of {all} that are predicted as one of the"
                 " two, the network tells {percent:.0f} % right (chance 50 %, 95 % CI"
                 " {percents}); the classes are closer than {closer}",
@@ -103,8 +103,8 @@ KINDS = (
         "Look at the images of {first} and {last}",
         {
             TEST: Measured(
-                6.0,
-                3.0,
+                4.7,
+                4.0,
                 "{first} and {last} are closer than their names explain, and"
                 " {percent:.0f} % of the test images of {last} are predicted as {first}"
                 " (95 % CI {percents})",
@@ -132,14 +132,14 @@ KINDS = (
         " co-occurrence)",
         {
             WEIGHTS: Measured(
-                2.0,
-                1.2,
+                1.8,
+                1.3,
                 "{all} share something that their names do not say: the farthest two"
                 " are closer than {closer}",
             ),
             TEST: Measured(
+                1.16,
                 0.95,
-                0.75,
                 "{all} share something that their names do not say: the farthest two"
                 " are closer than {closer}, although the network tells {percent:.0f} %"
                 " of the two that it confuses most right (chance 50 %, 95 % CI"
@@ -156,14 +156,14 @@ KINDS = (
         "Check {all} in the label list",
         {
             WEIGHTS: Measured(
-                3.6,
-                2.4,
+                4.2,
+                2.8,
                 "{first} fits the name {last}, and {last} the name {first}, better than"
                 " their own names (correlation of {first} with its own name"
                 " {effect:.2f}, 95 % CI {low:.2f} to {high:.2f})",
-                evidence_of_one="Other names, such as {other}, fit the similarities of"
-                " {first} better than its own name does (correlation {effect:.2f}, 95 %"
-                " CI {low:.2f} to {high:.2f}, usual {usual:.2f})",
+                evidence_of_one="The correlation of {first} with its own name is"
+                " {effect:.2f} (95 % CI {low:.2f} to {high:.2f}, usual {usual:.2f}); of"
+                " the other names, {other} fits best",
             ),
         },
     ),
@@ -176,8 +176,8 @@ KINDS = (
         " {index},{first},{better} to the file of --map (index,name,synset)",
         {
             WEIGHTS: Measured(
-                7.0,
-                4.0,
+                8.5,
+                6.0,
                 "{better} fits what the network sees in {first} better than {used},"
                 " which is in use (correlation {effect:.2f}, 95 % CI {low:.2f} to"
                 " {high:.2f})",

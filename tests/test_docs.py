@@ -143,7 +143,13 @@ def test_every_command_and_example_runs_in_its_order(page, demo, tmp_path):
     follow(page, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["tables.md", "cli.md"])
+@pytest.mark.slow
+def test_example_with_planted_faults_prints_what_its_page_shows(tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    follow(ROOT / "docs/howto/faults.md", tmp_path, shell="bash")
+
+
+@pytest.mark.parametrize("name", ["tables.md", "cli.md", "howto/faults.md"])
 def test_pages_made_from_the_code_are_up_to_date(name):
     made = runpy.run_path(str(ROOT / "docs/make_pages.py"))["PAGES"][name]()
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, (

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from dsi_cli import similarity
 from dsi_cli.analysis import last_call, previous_plan
-from dsi_cli.analysis.cache import ROWS, key_of
+from dsi_cli.analysis.cache import ROWS, Cache, DamagedCacheError, key_of
 from dsi_cli.analysis.classifiers.heads import HeadParameters, head_table
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.epoch_rows import (
@@ -80,19 +80,21 @@ def analyze(
     _log.debug("%s", options)
     out = Path(out)
     with lock.exclusive(out), open_engine(options.engine) as engine:
-        with _nothing_left_by_errors(out):
-            plan = make_plan(paths, out, options, engine, progress, say)
-        _set_aside_other_results(out, say)
-        plan.evaluations.make(plan.runs, engine)
-        made = [_rows_of_plan(plan, run) for run in plan.runs]
-        is_changed = False
-        noticed = last_call.facts_if_unchanged(plan, made)
-        if noticed is None:
-            # if dsi dies before it writes the new plan, the folder has the earlier one
-            previous_plan.write(out, plan.previous)
-            compute_rows(made, engine, progress)
-            is_changed, noticed = write_results(plan, made)
-            last_call.write(plan, made, noticed)
+        is_damaged = False
+        try:
+            done = _analyze(paths, out, options, engine, progress, say)
+        except DamagedCacheError:
+            # The entry was removed. Without any other damaged entry, a second attempt
+            # computes what is missing.
+            is_damaged = True
+            Cache(out).remove_damaged()
+            done = _analyze(paths, out, options, engine, progress, say)
+        plan, made, is_changed, noticed = done
+        if is_damaged or plan.cache.has_damage:
+            say(
+                f"files in {plan.cache.folder} were damaged, so dsi removed them and"
+                " computed their contents again"
+            )
         for name in plan.replaced:
             say(
                 f"the checkpoints of {name} now belong to another run, so dsi removed"
@@ -101,6 +103,36 @@ def analyze(
     summaries = [summarise(one.run, plan, reused=one.reused) for one in made]
     seconds = time.monotonic() - started
     return Summary(str(out), summaries, noticed, seconds, unchanged=not is_changed)
+
+
+def _analyze(
+    paths: Sequence[str | PathLike[str]],
+    out: Path,
+    options: Options,
+    engine: Engine | None,
+    progress: ReportProgress,
+    say: Callable[[str], None],
+) -> tuple[Plan, list[RunRows], bool, list[Fact]]:
+    """Write or update the tables, and return the plan, the rows of each run, whether a
+    table changed, and what all steps noticed.
+
+    Raise `DamagedCacheError` if an entry of the cache is damaged; what was finished is
+    kept. The parameters and other errors are those of `analyze`.
+    """
+    with _nothing_left_by_errors(out):
+        plan = make_plan(paths, out, options, engine, progress, say)
+    _set_aside_other_results(out, say)
+    plan.evaluations.make(plan.runs, engine)
+    made = [_rows_of_plan(plan, run) for run in plan.runs]
+    noticed = last_call.facts_if_unchanged(plan, made)
+    if noticed is not None:
+        return plan, made, False, noticed
+    # if dsi dies before it writes the new plan, the folder has the earlier one
+    previous_plan.write(out, plan.previous)
+    compute_rows(made, engine, progress)
+    is_changed, noticed = write_results(plan, made)
+    last_call.write(plan, made, noticed)
+    return plan, made, is_changed, noticed
 
 
 def _rows_of_plan(plan: Plan, run: RunCheckpoints) -> RunRows:

@@ -45,10 +45,15 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class DamagedCacheError(OutputError):
+    """An entry that a call relies on is damaged; the next call makes it again."""
+
+
 class Cache:
     """The entries in an output folder, which is locked."""
 
     def __init__(self, out: Path) -> None:
+        self.has_damage = False  # True once a damaged entry was removed
         self.folder = out / layout.CACHE
         self._scratch = layout.temporary_folder(out)
 
@@ -82,17 +87,23 @@ class Cache:
             return None
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             self._path(kind, key).unlink(missing_ok=True)
+            self.has_damage = True
             return None
         return entry
 
+    def remove_damaged(self) -> None:
+        """Read all entries, and remove those that are damaged."""
+        for path in self.folder.glob("*/*"):
+            self.get(path.parent.name, path.name)
+
     def read(self, kind: str, key: str, names: Collection[str]) -> Entry:
         """Return the values of these names in an entry that this call relies on; raise
-        `OutputError` if it is damaged.
+        `DamagedCacheError` if it is damaged.
         """
         entry = self.get(kind, key, names)
         if entry is None:
             message = f"an entry of {self.folder} was damaged, and dsi has removed it"
-            raise OutputError(
+            raise DamagedCacheError(
                 message, hint="run the same command again", code="damaged-cache"
             )
         return entry

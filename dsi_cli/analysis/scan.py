@@ -29,7 +29,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     fail_other_networks,
     resolve_duplicates,
 )
-from dsi_cli.analysis.history import history_facts
+from dsi_cli.analysis.history import break_facts, history_facts
 from dsi_cli.analysis.previous_plan import PlannedRun
 from dsi_cli.checkpoints.checkpoint_reader import (
     HeadOptions,
@@ -97,9 +97,25 @@ def scan_paths(
         training = run.training
         if history:
             noticed = history_facts(run, head_reader(run, heads, choice))
-            training = replace(training, facts=(*training.facts, *noticed))
+        else:
+            noticed = break_facts(run, heads_in_memory(run, heads))
+        training = replace(training, facts=(*training.facts, *noticed))
         scanned.append((training, list(run.resolved)))
     return scanned
+
+
+def heads_in_memory(
+    run: RunCheckpoints, heads: Heads
+) -> Callable[[Record], NDArray[np.float32] | None]:
+    """Return the function from a record to the weight of the classes that all heads of
+    the run have; None for a head that is not in memory.
+    """
+
+    def weight_of(record: Record) -> NDArray[np.float32] | None:
+        head = heads.get(record.path)
+        return None if head is None else head.weight[: run.common_classes]
+
+    return weight_of
 
 
 def head_reader(
@@ -109,10 +125,10 @@ def head_reader(
     the run have; a head that is not in memory is read again.
     """
     files = {file.display_path: file for file in run.training.checkpoints}
+    known = heads_in_memory(run, heads)
 
     def weight_of(record: Record) -> NDArray[np.float32] | None:
-        head = heads.get(record.path)
-        weight = None if head is None else head.weight
+        weight = known(record)
         file = files.get(record.path)
         if weight is None and file is not None:
             weight = scan_checkpoint(file, choice, record.classes).weight

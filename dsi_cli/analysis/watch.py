@@ -11,11 +11,13 @@ the other machine's clock may differ.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from dsi_cli.analysis.lasting_suspects import MIN_EPOCHS, Finding, lasting
 from dsi_cli.analysis.options import Options, with_local_files
 from dsi_cli.analysis.plan import open_inputs
 from dsi_cli.analysis.summary import Summary
@@ -29,9 +31,11 @@ from dsi_cli.errors import (
     UnreachableError,
     UsageError,
 )
+from dsi_cli.queries.suspect_texts import suspects_or_none
 from dsi_cli.remote.locations import Place
 from dsi_cli.store import atomic_write, layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
+from dsi_cli.suspect_kinds import STRONG
 
 LISTING_INTERVAL_S = 10.0  # the seconds from one listing to the next
 REACHED, IDLE = "reached", "idle"
@@ -56,12 +60,22 @@ class WaitingEvent(NamedTuple):
     """
 
 
+class LastingSuspect(NamedTuple):
+    """A suspect that is strong in two successive tables."""
+
+    run: str  # the run with the strongest evidence
+    epoch: int  # its last epoch
+    finding: Finding
+
+
 class UpdatedEvent(NamedTuple):
     """An analysis is finished."""
 
     summary: Summary
     # run and epoch of each result that is new or was made from other weights before
     new: list[tuple[str, int]]
+    # the suspects that are now strong in two successive tables, each only once
+    suspects: Sequence[LastingSuspect] = ()
 
 
 class EndedEvent(NamedTuple):
@@ -201,7 +215,8 @@ def _analyse(
             raise
         return WaitingEvent(str(error))
     files.note_analysed()
-    return UpdatedEvent(summary, analysed.add(summary))
+    new = analysed.add(summary)
+    return UpdatedEvent(summary, new, analysed.lasting_suspects() if new else ())
 
 
 class _Files:
@@ -276,14 +291,16 @@ class _Files:
 
 
 class _AnalysedCheckpoints:
-    """The usable checkpoints in a results folder, and the names of the ``runs`` that
-    were analysed in this call.
+    """The usable checkpoints in a results folder and its strong suspects, and the names
+    of the ``runs`` that were analysed in this call.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self.runs: set[str] = set()
         self._checkpoints = usable_checkpoints(out)
+        self._strong = list(_strong_suspects(out))
+        self._reported: list[Finding] = []
 
     def add(self, summary: Summary) -> list[tuple[str, int]]:
         """Add the results of an analysis; return run and epoch of each one that is new
@@ -297,6 +314,22 @@ class _AnalysedCheckpoints:
                 for run, epoch, *_ in self._checkpoints - before
                 if run in self.runs
             }
+        )
+
+    def lasting_suspects(self) -> tuple[LastingSuspect, ...]:
+        """Return the suspects that are strong in the tables of this analysis and of the
+        one before, except for those that were returned before.
+        """
+        run_of = _strong_suspects(self.out)
+        before, self._strong = self._strong, list(run_of)
+        found = lasting(before, self._strong, self._reported)
+        self._reported += found
+        last_epochs: dict[str, int] = {}
+        for run, epoch, *_ in self._checkpoints:
+            last_epochs[run] = max(epoch, last_epochs.get(run, 0))
+        return tuple(
+            LastingSuspect(run_of[finding], last_epochs[run_of[finding]], finding)
+            for finding in found
         )
 
     def have_reached(self, epoch: int | None) -> bool:
@@ -318,4 +351,18 @@ def usable_checkpoints(
     rows = [row for row in layout.earlier_rows(out, CHECKPOINTS) if row["status"] == OK]
     return {
         (row["run"], row["epoch"] or 0, row["step"], row["fingerprint"]) for row in rows
+    }
+
+
+def _strong_suspects(out: Path) -> dict[Finding, str]:
+    """Return the strong suspects in a results folder, and the run of each, if it has
+    enough epochs; empty if there is no table, or if it is damaged and will be rebuilt.
+    """
+    rows: Sequence[Mapping[str, Any]] = ()
+    with suppress(OutputError):
+        rows = suspects_or_none(out) or ()
+    return {
+        Finding(row["kind"], tuple(row["class_names"])): row["run"]
+        for row in rows
+        if row["grade"] == STRONG and row["of_epochs"] >= MIN_EPOCHS
     }

@@ -29,7 +29,7 @@ except ImportError:
 
 class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
     """A callback that logs the values of `Tracker` at the end of each epoch with
-    ``trainer.log``.
+    ``trainer.log``. With labels, the tracker warns of strong suspects.
 
     Parameters
     ----------
@@ -49,6 +49,11 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
     --------
     ``trainer.add_callback(HuggingFaceCallback(trainer, labels="cifar100",
     validation=True))``
+
+    After the training, these lines store what names mislabelled images. The images of
+    ``found = trainer.predict(train_data)`` are without augmentation:
+    ``np.save("out/preds_train.npy", found.predictions.argmax(-1))`` and
+    ``np.save("out/targets_train.npy", found.label_ids)``.
     """
 
     def __init__(

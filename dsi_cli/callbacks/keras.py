@@ -22,7 +22,8 @@ except ModuleNotFoundError as error:
 
 
 class KerasCallback(callbacks.Callback):  # type: ignore[misc]
-    """A callback that adds the values of `Tracker` to the logs of each epoch.
+    """A callback that adds the values of `Tracker` to the logs of each epoch. With
+    labels, the tracker warns of strong suspects.
 
     Parameters
     ----------
@@ -40,6 +41,10 @@ class KerasCallback(callbacks.Callback):  # type: ignore[misc]
     Examples
     --------
     ``model.fit(x, y, callbacks=[KerasCallback(labels="cifar10")])``
+
+    After the training, these lines store what names mislabelled images:
+    ``np.save("ckpts/preds_train.npy", model.predict(x).argmax(-1))`` and
+    ``np.save("ckpts/targets_train.npy", y)``.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ except ImportError:
 
 class LightningCallback(Callback):  # type: ignore[misc]
     """A callback that logs the values of `Tracker` at the end of each training epoch
-    with ``log_dict``.
+    with ``log_dict``. With labels, the tracker warns of strong suspects.
 
     Parameters
     ----------
@@ -50,6 +50,11 @@ class LightningCallback(Callback):  # type: ignore[misc]
     UsageError
         The errors of `Tracker`. When ``fit`` begins: no classifier, a wrong number of
         labels, or no validation loader.
+
+    Notes
+    -----
+    The notes of `Tracker` say how to store predictions on the training images, which
+    name mislabelled images.
     """
 
     def __init__(

@@ -24,9 +24,11 @@ from threadpoolctl import threadpool_limits
 
 from dsi_cli.analysis.classifiers.heads import HeadParameters
 from dsi_cli.analysis.epoch_rows import Checkpoint, epoch_rows
+from dsi_cli.analysis.lasting_suspects import Finding
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.rows_plan import RowsPlan
 from dsi_cli.analysis.semantics import class_labels, references, wordnet_matrix
+from dsi_cli.callbacks.suspects import MAX_CLASSES, SuspectSearch
 from dsi_cli.checkpoints import head_weight, trainers
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.head_choice import choose_head
@@ -70,6 +72,9 @@ class Tracker:
         The number of rows of the classifier; None before the first model.
     reasons : dict of str to str The reason why a quantity (``agreement``, ``widm``,
         ``nidm``, ``max_wsi``, ``accuracy``) is missing in the last values.
+    suspects : list of Finding
+        The ``kind`` and the ``classes`` of each suspect that was strong in two
+        successive epochs.
 
     Raises
     ------
@@ -83,6 +88,16 @@ class Tracker:
     ``dsi/max_wsi`` and ``dsi/accuracy``. The first three also have keys with
     ``_chance`` (the chance level), ``_low`` and ``_high`` (the 95 % confidence
     interval). A missing value has no key, and no value is NaN.
+
+    With labels, a suspect that is strong in two successive epochs is logged once, as a
+    warning, from the sixth epoch on. Its evidence is the mean of the weights' similarity
+    and of the counts over the last three epochs. Above 256 classes, dsi seeks suspects
+    in every fifth epoch, and above 1,024 classes in none, because a search takes seconds.
+
+    For `dsi_cli.analyze` to name mislabelled images, store the predictions of the last
+    epochs on the training images. Make them in evaluation mode, without augmentation and
+    in a fixed order: ``np.save("ckpts/preds_train.npy", predictions[-3:])`` and
+    ``np.save("ckpts/targets_train.npy", targets)``.
 
     Examples
     --------
@@ -110,7 +125,9 @@ class Tracker:
         self._head_name = head
         self._all_curves = all_curves
         self._plan: RowsPlan | None = None
+        self._search: SuspectSearch | None = None
         self.reasons: dict[str, str] = {}
+        self.suspects: list[Finding] = []
         self._logged: set[str] = set()
         self._has_warned = False
 
@@ -160,6 +177,9 @@ class Tracker:
             )
         scratch = Path(tempfile.gettempdir())
         self._plan = RowsPlan.make(labels, [self._source], OPTIONS, scratch)
+        if labels.label_list is not None and labels.classes <= MAX_CLASSES:
+            reference = self._plan.references[0].dense
+            self._search = SuspectSearch(labels.label_list.names, reference)
 
     def _weight(self, model: Any) -> NDArray[np.float32]:
         """Return the current weight ``(classes, features)`` of the classifier."""
@@ -232,11 +252,13 @@ class Tracker:
                 evaluations.append(self._evaluation(counts))
         names = [quantity.name for quantity in points.LOGGED]
         # A training uses the other cores, so more threads are slower.
-        with (
-            threadpool_limits(limits=1, user_api="blas"),
-            self._guarded(*names, is_first=is_first),
-        ):
-            values = self._values(HeadParameters(self._weight(model)), evaluations)
+        with threadpool_limits(limits=1, user_api="blas"):
+            with self._guarded(*names, is_first=is_first):
+                head = HeadParameters(self._weight(model))
+                values = self._values(head, evaluations)
+            if values:
+                with self._guarded("suspects", is_first=is_first):
+                    self._seek_suspects(head, evaluations)
         for name, reason in self.reasons.items():
             if reason not in self._logged:
                 self._logged.add(reason)
@@ -261,6 +283,17 @@ class Tracker:
             for row in rows:
                 values |= points.named_values(row)
         return values
+
+    def _seek_suspects(
+        self, head: HeadParameters, evaluations: Sequence[EvaluationResult]
+    ) -> None:
+        """Log the suspects that are now strong for the second time in a row."""
+        if self._search is None:
+            return
+        counts = evaluations[0].counts if evaluations else None
+        for finding in self._search.add(head.weight, counts):
+            self.suspects.append(finding)
+            _log.warning("epoch %d: %s", self._search.epochs, finding)
 
     def _evaluation(
         self, counts: NDArray[np.integer[Any]] | Callable[[], Any]

@@ -14,7 +14,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path, PurePath
 
 from dsi_cli.checkpoints import folders
@@ -52,6 +52,10 @@ class CheckpointFile:
     moment: EpochAndStep | None = None
     """Epoch and step of a revision if its contents do not state them; None for an
     ordinary file.
+    """
+    identity: tuple[int, ...] = ()
+    """The change time and the inode of each local file. They differ after a replacement
+    that keeps size and time of modification (``cp -p``), but also after a copy.
     """
 
     @property
@@ -356,6 +360,10 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
         # change.
         modified = max(times) if max(times) >= _NANO else sum(times) % _NANO
         moment = moments[index] if moments else None
+        identity: tuple[int, ...] = ()
+        if isinstance(path, Path):
+            of_files = ((one.st_ctime_ns, one.st_ino) for one in (status, *parts))
+            identity = tuple(chain.from_iterable(of_files))
         file = CheckpointFile(
             name,
             folder,
@@ -364,6 +372,7 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
             size,
             modified,
             moment,
+            identity,
         )
         checkpoints.append(file)
     # Two models in one step folder are two checkpoints.

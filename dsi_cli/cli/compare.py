@@ -31,6 +31,8 @@ SHORT_TITLES = {
 }
 """Short titles of rows."""
 SCALE = "0 is chance, 1 is the same"
+OTHER_MATCHES = {"accuracy": "at equal accuracy", "last epochs": "at their last epochs"}
+"""The words for the epochs of two networks whose numbers do not match."""
 MAX_TABLES = 3  # pairs of runs whose differences are printed as a table
 HEAD_WIDTH = 9  # number of characters of a line of a name above a column
 
@@ -173,6 +175,8 @@ def _save_tables(made: Mapping[str, pd.DataFrame], folder: Path) -> list[str]:
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:
+    from dsi_cli.queries.facts import documents
+
     names = (
         "epochs",
         "split",
@@ -183,7 +187,8 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "coverage",
         "notes",
     )
-    return {name: getattr(comparison, name) for name in names}
+    document = {name: getattr(comparison, name) for name in names}
+    return {"facts": documents(comparison.facts)} | document
 
 
 def _networks_shown(comparison: Comparison) -> pd.DataFrame:
@@ -212,7 +217,12 @@ def _print(
 ) -> None:
     from dsi_cli.queries.comparison.compare import MANY_PAIRS
     from dsi_cli.queries.conclusions import changed_choices
+    from dsi_cli.queries.facts import messages
 
+    # Different label lists come before the verdict, which depends on them.
+    for message in messages(comparison.facts, ()):
+        line = message.line
+        console.print_sentence(f"{line[:1].upper()}{line[1:]}", hanging=0)
     # The verdict is first, then the differences, and last what describes the runs.
     console.print_sentence(comparison.recommendation)
     pairs = comparison.pairs
@@ -367,9 +377,8 @@ def _print_networks(comparison: Comparison, bands: pd.DataFrame) -> None:
         (row,) = last.to_dict("records")
         by, z = bands.attrs["matched_by"], bands.attrs["z"]
         chance = "0 is chance" if z != z else f"0 is chance, z = {z:.0f}"
-        console.print_sentence(
-            f"{begin} at {row['x']} ({by}): {row['mean']:.3f} ({chance})"
-        )
+        where = OTHER_MATCHES.get(by, f"at {row['x']} ({by})")
+        console.print_sentence(f"{begin} {where}: {row['mean']:.3f} ({chance})")
     elif len(last):
         console.print_title(begin, f"{SCALE}; at their last common epoch")
         last = last.assign(band=tables.intervals(last))

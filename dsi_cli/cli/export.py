@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from dsi_cli.cli import console
 from dsi_cli.cli.options import (
     Epoch,
-    Kind,
     LogTo,
     Output,
     Quiet,
@@ -21,14 +20,24 @@ from dsi_cli.cli.options import (
 from dsi_cli.cli.summary import print_logged
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.queries.export import TABLES
+from dsi_cli.queries.export import CONFUSION_KINDS, TABLES
+from dsi_cli.store.schema import MATRIX_KINDS
 
 MAX_SHOWN = 10  # rows, and columns of a matrix, that a terminal shows
 
 
 def export(
     output: Output,
-    kind: Kind = "ncsm",
+    kind: Annotated[
+        str,
+        option(
+            "--kind",
+            "KIND",
+            "Matrix: ncsm, ncsm_centred, ccsm, tncsm, scsm for the reference, confusion"
+            " (counts), or confusion_normalised (shares of the true class).",
+            (*MATRIX_KINDS, *CONFUSION_KINDS),
+        ),
+    ] = "ncsm",
     epoch: Epoch = None,
     split: Split = None,
     run: Run = None,
@@ -91,6 +100,7 @@ def export(
     dsi export dsi-out --epoch 25 -o ncsm25.csv
     dsi export dsi-out --table curves -o curves.parquet
     dsi export dsi-out --kind ccsm --split test --sorted --format csv
+    dsi export dsi-out --kind confusion -o counts.csv  # rows are the truth
     dsi export dsi-out --log-to tensorboard:logs
     """
     from dsi_cli.queries import export

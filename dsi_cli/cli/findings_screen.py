@@ -16,6 +16,7 @@ from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, interval, sparkline, terminal_text
 from dsi_cli.facts import about_run
 from dsi_cli.figures.style import COLOURS
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import DECLINE, STABILISATION
 from dsi_cli.queries.conclusions import (
     last_parts,
@@ -48,6 +49,7 @@ MIN_BARS, MAX_BARS = 8, 40  # range of the width of a sparkline, in columns
 COLUMNS = 37  # width of the columns of a trend without its name and sparkline
 # colours of runs in figures, without black, which a dark terminal does not show
 RUN_COLOURS = COLOURS[:-1]
+WITHIN_CHANCE = f"· is within chance (z below {MIN_Z:g})"
 SIGNS = {"✓": "green", "⚠": "yellow", "✗": "red"}
 
 
@@ -71,7 +73,7 @@ def print_findings(summary: Summary) -> None:
         measured = aligned[0].measured
         references = dict.fromkeys(run.reference for run in aligned)
         title = f"{measured.title} with {' and '.join(references)}"
-        _print_trends(title, f"{measured.axis}; · is within chance", alignments, names)
+        _print_trends(title, f"{measured.axis}; {WITHIN_CHANCE}", alignments, names)
     else:
         wsi = _of_runs(findings, "max_wsi")
         title = "Similarity of neighbouring classes"
@@ -199,20 +201,21 @@ def _print_trends(
         drawing = Text(terminal_text(bars), names[name].style)
         rows.append([*row, f"{peak.value:.2f}", epoch, drawing])
     axis = f"|epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else "|"
-    of_intervals = ["#95 % CI"] if has_intervals else []
+    of_intervals = ["#its 95 % CI"] if has_intervals else []
     titles = ["", "#last", *of_intervals, "#peak", "#epoch", axis]
     console.print_columns(titles, rows, indent=2)
     _print_left_out(len(trends) - len(shown))
 
 
 def _heights(trend: Trend, epochs: Sequence[int]) -> list[float | None]:
-    """Return the value of the last checkpoint at each epoch, 0 for a value within
-    chance, and None outside of the run.
+    """Return the value of the last checkpoint at each epoch, 0 for a value within or
+    below chance, and None outside of the run.
     """
     known = {}
     for point in trend.points:
-        is_within_chance = point.z is not None and not point.is_above_chance
-        known[point.epoch] = 0.0 if is_within_chance else point.value
+        has_chance = point.z is not None
+        is_shown = point.verdict in ("above chance", "uncertain")
+        known[point.epoch] = 0.0 if has_chance and not is_shown else point.value
     heights: list[float | None] = []
     value = None
     for epoch in epochs:

@@ -31,6 +31,11 @@ def print_summary(summary: Summary, *, as_json: bool, quiet: bool) -> None:
         return
     from dsi_cli.cli.findings_screen import print_findings
 
+    # Inputs that contradict one another come before what is concluded.
+    every = summary.messages
+    first = [message for message in every if message.is_contradiction]
+    for message in first:
+        console.print_message(message, quiet=quiet)
     is_new = not summary.unchanged or bool(summary.problems)
     if is_new:
         for line in _notes(summary.runs):
@@ -38,8 +43,9 @@ def print_summary(summary: Summary, *, as_json: bool, quiet: bool) -> None:
         print_findings(summary)
     else:
         _print_nothing_new(summary)
-    for message in summary.messages:
-        console.print_message(message, quiet=quiet)
+    for message in every:
+        if message not in first:
+            console.print_message(message, quiet=quiet)
     if is_new:
         _print_next_steps(summary)
     for logged in summary.logged:
@@ -70,7 +76,10 @@ def summary_document(summary: Summary) -> dict[str, object]:
         "phases": results.phases,
         "findings": findings(results),
     }
-    return asdict(summary) | {
+    # Inputs that contradict one another come before what is concluded.
+    document: dict[str, object] = {"facts": documents(summary.facts)}
+    document |= asdict(summary)
+    return document | {
         "facts": documents(summary.facts),
         "exit_code": summary.exit_code,
         "headline": of_runs["findings"].attrs["headline"],

@@ -93,10 +93,10 @@ def _fails(rows: Sequence[Mapping[str, Any]], fail_on: Sequence[str]) -> bool:
 
 def _print(kinds: Sequence[KindRows], most: int, *, every: bool, quiet: bool) -> None:
     """Print the suspects of each kind below its question."""
-    from dsi_cli.queries.suspect_texts import NO_SUSPECTS, REASON_TO_LOOK
+    from dsi_cli.queries.suspect_texts import NO_SUSPECTS, REASON_TO_LOOK, sentence
 
     if not kinds:
-        console.print_sentence(f"{NO_SUSPECTS.capitalize()}.")
+        console.print_sentence(sentence(NO_SUSPECTS))
         return
     console.print_sentence(REASON_TO_LOOK)
     for of_kind in kinds:
@@ -106,8 +106,7 @@ def _print(kinds: Sequence[KindRows], most: int, *, every: bool, quiet: bool) ->
         )
         listed = of_kind.rows if every else of_kind.notable
         if not listed:
-            line = of_kind.ordinary_line
-            console.print_sentence(f"{line[:1].upper()}{line[1:]}.", indent=2)
+            console.print_sentence(sentence(of_kind.ordinary_line), indent=2)
         for row in listed[:most]:
             _print_suspect(row, quiet=quiet)
         if len(listed) > most:

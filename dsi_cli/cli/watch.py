@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,9 @@ STOPPED = "stopped"
 def watch(values: Mapping[str, Any]) -> int:
     """Analyse each checkpoint as training writes it.
 
-    The folder need not exist yet. dsi prints a line per new epoch, and at the end what
-    dsi analyze prints. It ends by Ctrl-C, by --until-epoch or by --idle.
+    The folder need not exist yet. dsi prints a line per new epoch, a line once a suspect
+    is strong in two successive updates, and at the end what dsi analyze prints. It ends
+    by Ctrl-C, by --until-epoch or by --idle.
 
     Examples
     --------
@@ -190,16 +192,33 @@ class WatchPrinter:
                 self.print_once(f"warning: {run}: {overwritten}", self.note)
             self._epochs_of[run] = known
         if epochs and self.output.json:
-            document = {"event": "updated", "epochs": epochs}
+            suspects = [
+                {"run": one.run, "epoch": one.epoch, **one.finding._asdict()}
+                for one in event.suspects
+            ]
+            document = {"event": "updated", "epochs": epochs, "suspects": suspects}
             console.print_json(document, is_line=True)
             return
-        for row in epochs:
-            print(terminal_text(_epoch_line(row)), flush=True)
+        command = shlex.join(["dsi", "suspects", event.summary.out])
+        lines = [
+            *map(_epoch_line, epochs),
+            *(
+                f"{one.run}  epoch {one.epoch:>3}  {one.finding}; {command}"
+                for one in event.suspects
+            ),
+        ]
+        for line in lines:
+            print(terminal_text(line), flush=True)
 
     def _show_problems(self, summary: Summary) -> None:
-        """Print what is wrong with checkpoints, except with those that training still
-        writes.
+        """Print which inputs contradict one another, where another training begins, and
+        what is wrong with checkpoints, except with those that training still writes.
         """
+        from dsi_cli.queries.facts import BREAK
+
+        for message in summary.messages:
+            if message.is_contradiction or message.code == BREAK:
+                self.print_once(f"{message.severity}: {message.line}", self.note)
         for run in summary.runs:
             for path, status, reason in run.problems:
                 if status == "failed":

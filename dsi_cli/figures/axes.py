@@ -2,7 +2,7 @@
 legend.
 
 A curve with a chance level is never drawn without it: a thin grey line in a light grey
-band of 1.96 standard deviations.
+band of `MIN_Z` standard deviations, within which a value is called within chance.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
-from dsi_cli.metrics import NORMAL_QUANTILE
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.curve_panels import Values
 
 CHANCE_BAND: dict[str, Any] = {
@@ -97,6 +97,7 @@ def draw_line(axes: Axes, x: NDArray[Any], y: Values, label: str, **look: Any) -
         marker="o",
         markevery=marked,
         markersize=3,
+        clip_on=False,  # the markers of the first and the last epoch are whole
         **look,
     )
 
@@ -127,7 +128,7 @@ def draw_chance(
     """
     if not np.isfinite(level).any():
         return
-    epochs, level, spread = _widen_single_epoch(epochs, level, NORMAL_QUANTILE * std)
+    epochs, level, spread = _widen_single_epoch(epochs, level, MIN_Z * std)
     axes.plot(
         epochs,
         level,
@@ -191,9 +192,17 @@ def draw_legend_of_lines(figure: Figure) -> None:
             }
             handles[label] = Line2D([], [], **look)
     entries = curves | chance
-    areas = {area.get_gid() for axes in figure.axes for area in axes.collections}
+    areas = {area.get_gid(): area for axes in figure.axes for area in axes.collections}
+    if CHANCE_BAND["gid"] in areas:
+        band: dict[str, Any] = {"facecolor": CHANCE_BAND["facecolor"], "linewidth": 0}
+        entries[f"within chance ({MIN_Z:g} SD)"] = Patch(**band)
     if "interval" in areas:
-        entries["95 % CI"] = Patch(color="#555555", alpha=0.25, linewidth=0)
+        # The chance band is grey, so this has the colour of a curve.
+        shade: dict[str, Any] = {
+            "facecolor": areas["interval"].get_facecolor(),
+            "linewidth": 0,
+        }
+        entries["95 % CI"] = Patch(**shade)
     if entries:
         draw_legend(figure, entries)
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import CHANCE
-from dsi_cli.queries import curve_panels
+from dsi_cli.queries import curve_panels, facts
 from dsi_cli.queries.quantities import IDM, SAI, WSI, PanelSpec, alignment
 from dsi_cli.store.results import Results
 
@@ -103,7 +103,8 @@ def figure(name: str, results: Results, options: FigureOptions) -> Figure | None
         parts = [rows]
     figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, part in zip(figure.axes, parts, strict=True):
-        draw_curves(axes, part, names)
+        draw_curves(axes, part, names if len(runs) > 1 else [str(runs[0])])
+        draw_breaks(axes, results, [str(run) for run in runs], names)
         title = part["title"].iloc[0]
         if part["label"].nunique() > 1:
             title = "Weights similarity index"
@@ -119,15 +120,30 @@ def figure(name: str, results: Results, options: FigureOptions) -> Figure | None
     return figure
 
 
+def draw_breaks(
+    axes: Axes, results: Results, runs: Sequence[str], names: Sequence[str]
+) -> None:
+    """Draw a line before each epoch at which another training begins."""
+    for run in runs:
+        colour = CHANCE if len(runs) == 1 else drawing.colour(names.index(run))
+        for one in facts.of_run(results.path, run):
+            if one.code == facts.BREAK:
+                for epoch in one.epochs:
+                    axes.axvline(epoch - 0.5, color=colour, linestyle=":")
+
+
 def draw_curves(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
     """Draw the curves of a table as `curve_rows` returns it, with their chance levels
-    and confidence intervals; ``names`` are the runs in order of their colours.
+    and confidence intervals.
+
+    ``names`` are the runs of the whole figure in order of their colours, which are the
+    same on all its axes. In a figure of one run, a colour is a curve.
     """
     runs, labels = list(rows["run"].unique()), list(rows["label"].unique())
     is_same = len(runs) == 1 or rows["chance"].round(6).nunique() == 1
     for (run, label), curve in rows.groupby(["run", "label"], sort=False):
         index, name = names.index(str(run)), drawing.short(str(run))
-        if len(runs) == 1:
+        if len(names) == 1:
             index = labels.index(label)
             name = str(label) if len(labels) > 1 else "_only"
         colour = drawing.colour(index)

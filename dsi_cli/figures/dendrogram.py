@@ -7,12 +7,14 @@ few lines cross. Without a reference, the network's tree is drawn alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from dsi_cli.figures import axes as drawing
@@ -20,7 +22,7 @@ from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.heatmaps import (
     class_layout,
     group_colours,
-    group_entries,
+    repetition,
     requested_frames,
     short_name,
 )
@@ -52,6 +54,7 @@ class Tanglegram(NamedTuple):
     network: Tree
     reference: Tree | None
     reference_title: str = "WordNet"
+    line_styles: Sequence[Any] = ("-",)  # dashed if an earlier group has the colour
 
 
 def figure(results: Results, options: FigureOptions) -> Figure | None:
@@ -117,7 +120,13 @@ def tanglegram(
         network,
         other,
         matrices.reference_title(results, frames.run),
+        [_line_style(groups[index], colours) for index in known],
     )
+
+
+def _line_style(group: str, colours: dict[str, Any]) -> Any:
+    """Return the line style that tells a group from earlier ones of its colour."""
+    return drawing.line_style(repetition(group, colours) if group in colours else 0)
 
 
 def _tree(values: NDArray[Any], known: NDArray[np.intp]) -> Tree:
@@ -167,7 +176,13 @@ def draw(pairs: list[Tanglegram], colours: dict[str, Any], style: Style) -> Figu
     for part, pair in zip(parts, pairs, strict=False):
         _draw_pair(part, pair, font_size, style)
     if colours:
-        drawing.draw_legend(figure, group_entries(colours))
+        entries = {
+            short_name(name): Line2D(
+                [], [], color=colour, linestyle=_line_style(name, colours)
+            )
+            for name, colour in colours.items()
+        }
+        drawing.draw_legend(figure, entries)
     return figure
 
 
@@ -195,7 +210,12 @@ def _draw_pair(part: SubFigure, pair: Tanglegram, size: float, style: Style) -> 
             [(0.5 - link / 2, one), (0.5 + link / 2, other)] for one, other in rows
         ]
         middle.add_collection(
-            LineCollection(lines, colors=pair.colours, linewidths=0.9)
+            LineCollection(
+                lines,
+                colors=pair.colours,
+                linestyles=pair.line_styles,
+                linewidths=0.9,
+            )
         )
     if size >= MIN_FONT_SIZE:
         for tree, x, side in ends:

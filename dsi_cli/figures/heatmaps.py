@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -39,6 +41,8 @@ MAX_NAME_LENGTH = 22
 FILLED_SHARE = 0.8  # of the side of a map, at most filled by lines of names
 # width of a strip of group colours, and with its distance, relative to the map
 STRIP_WIDTH, STRIP_SPACE = (0.035, 0.05)
+MARK: dict[str, Any] = {"color": "white", "linewidth": 0.8, "gid": "group mark"}
+"""The look of the lines through a group's colour that an earlier group has."""
 
 
 class ClassLayout(NamedTuple):
@@ -243,6 +247,11 @@ def label_classes(
         strip.imshow(strip_pixels, aspect="auto", interpolation="nearest")
         strip.set(xticks=[], yticks=[])
         strip.set_axis_off()
+        for group in classes.groups:
+            along = (group.first - 0.5, group.last + 0.5)
+            for across in lines_across(group.name, colours):
+                ends = ((across - 0.5,) * 2, along)
+                strip.plot(*(ends if place is left else ends[::-1]), **MARK)
 
 
 def group_colours(layouts: Sequence[ClassLayout]) -> dict[str, Any]:
@@ -254,12 +263,34 @@ def group_colours(layouts: Sequence[ClassLayout]) -> dict[str, Any]:
     }
 
 
+def repetition(name: str, colours: Mapping[str, Any]) -> int:
+    """Return how many earlier groups have the colour of a group."""
+    return list(colours).index(name) // len(GROUP_COLOURS)
+
+
+def lines_across(name: str, colours: Mapping[str, Any]) -> list[float]:
+    """Return where lines cross the colour of a group, from 0 to 1, as in the report:
+    each repetition of the colours has one line more.
+    """
+    count = repetition(name, colours)
+    return [(line + 1) / (count + 1) for line in range(count)]
+
+
 def group_entries(colours: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the legend of groups of classes."""
-    return {
-        short_name(name): Patch(color=colour, linewidth=0)
-        for name, colour in colours.items()
-    }
+    """Return the legend of groups of classes: their colours with the lines through
+    them.
+    """
+    entries = {}
+    for name, colour in colours.items():
+        parts: list[Artist] = [Patch(color=colour, linewidth=0)]
+        # Lines that are drawn over one another, each thinner than the one before, leave
+        # as many white lines as needed.
+        for line in range(repetition(name, colours)):
+            width = MARK["linewidth"] * (2 * (repetition(name, colours) - line) - 1)
+            shown = "white" if line % 2 == 0 else colour
+            parts.append(Line2D([], [], color=shown, linewidth=width))
+        entries[short_name(name)] = tuple(parts)
+    return entries
 
 
 def short_name(name: str) -> str:

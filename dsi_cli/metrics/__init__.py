@@ -15,6 +15,7 @@
                       classes or clusters of classes.
 ``reliability``       the reliability over seeds, and the agreement corrected for it.
 ``class_alignment``   the SAI of single classes and of groups of classes.
+``input_agreement``   whether a head, labels and predictions belong together.
 ``variance_partition``  the shares of a CSM that several references explain.
 ``error_consistency``   whether two networks are right on the same samples.
 ``wsi``               the WSI: how similar the rows of the classifier are to each other.
@@ -52,7 +53,4 @@ DEFAULT_MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman")
 # the measures of which a lower value means that the matrices are more similar
 DISTANCES = frozenset({"mae", "mse"})
 WSI_QUANTILE = 0.95
-# a normal variable is within so many standard deviations of its mean with a probability
-# of 95 %
-NORMAL_QUANTILE = 1.96
 DEFAULT_REFERENCES = ("path",)

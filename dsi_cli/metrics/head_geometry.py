@@ -30,7 +30,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dsi_cli.similarity import as_rows, below_one, centre, unit_rows
+from dsi_cli.metrics.class_alignment import MIN_CLASSES, align_group
+from dsi_cli.metrics.permutation_null import MIN_Z
+from dsi_cli.similarity import (
+    as_rows,
+    below_one,
+    centre,
+    centred_weight_similarity,
+    unit_rows,
+)
 
 Float64s = NDArray[np.float64]
 # the maximum number of classes for which every cosine is computed
@@ -43,6 +51,10 @@ spectra allow.
 COSINE_ROUNDING = 1e-6
 """The bound of the error of a cosine in float32, as the NCSM has it. The largest error
 of measured heads with up to 8,192 features is 5e-7.
+"""
+MIN_BREAK_ANGLE = 60.0
+"""The vectors of the same class in independent networks have at least this mean angle,
+in degrees.
 """
 NEIGHBORS = 5  # the number of nearest classes that count as neighbours
 PRECISIONS = {
@@ -407,6 +419,28 @@ def correlation_z(first: NDArray[Any], second: NDArray[Any]) -> float | None:
     if len(products) < 2 or np.abs(centred).max() < 1e-9:
         return None
     return float(np.trace(centred) / np.sqrt((centred**2).sum() / (len(products) - 1)))
+
+
+def is_of_other_training(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Return whether a head does not continue the one before but is of another training
+    of the same classes, both ``(C, d)``.
+
+    The vectors of the same class are then uncorrelated, as in independent networks, but
+    the similarities of the classes agree, as only those of trained networks do. A head
+    that starts again has no similarities yet, and later heads of one training are
+    correlated whatever the learning rate.
+    """
+    if before.shape != after.shape or len(before) < MIN_CLASSES:
+        return False
+    if np.nanmean(angles(before, after)) < MIN_BREAK_ANGLE:  # this is faster
+        return False
+    z = correlation_z(before, after)
+    if z is None or z >= MIN_Z:
+        return False
+    agreement = align_group(
+        centred_weight_similarity(before), centred_weight_similarity(after)
+    )
+    return agreement.z is not None and agreement.z >= MIN_Z
 
 
 def nearest(similarity: Float64s) -> NDArray[np.intp]:

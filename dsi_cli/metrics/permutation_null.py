@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 # standard deviations above the chance level from which a value counts as above chance,
-# everywhere
+# everywhere; the chance band of figures and pages has this width
 MIN_Z = 3.0
 # up to this many classes all relabellings are enumerated instead
 MAX_ENUMERATED_CLASSES = 7

@@ -73,6 +73,17 @@ GAINS_OF_SINGLE, SINGLE_OVER_EXCHANGE = 5.5, 1.7
 """
 LOG_P_WEIGHT = 1 / 3
 """The weight of the logarithm of a p-value next to a closeness."""
+MAX_USUAL_P = 0.05
+"""Predictions that do not tell usual nearest classes apart at this p-value are no
+evidence yet.
+"""
+SHARE_OF_USUAL = 1 / 4
+"""The share of the usual logarithm that makes networks of any accuracy comparable."""
+MAX_ASYMMETRY = 3.0
+"""The standard errors of one-sided confusions that count: with many images, each
+difference between the two directions is certain.
+"""
+APART_POWER = 2 / 3  # of the informedness, as a factor of the closeness in a group
 PAIRS_PER_CLASS = 6  # the pairs that may belong to a group
 MAX_GROUP = 8  # classes
 MIN_OF_GROUP = 0.5
@@ -169,8 +180,33 @@ class Network:
 
     @property
     def source(self) -> str:
-        """What shows that classes are the same or share something."""
-        return TEST if TEST in self.counts else WEIGHTS
+        """What shows that classes are the same or share something: test predictions, if
+        they tell usual nearest classes apart.
+        """
+        return TEST if self.usual_log_p <= np.log(MAX_USUAL_P) else WEIGHTS
+
+    @cached_property
+    def closeness(self) -> Values:
+        """The closeness of all pairs without the reference."""
+        return closeness(pair_residuals(self.similarity))
+
+    @cached_property
+    def log_p(self) -> Values:
+        """The logarithms of the p-values ``(C, C)`` that test predictions do not tell
+        the classes of a pair apart; 0 without test predictions.
+        """
+        if TEST not in self.counts:
+            return np.zeros_like(self.similarity)
+        from scipy.special import log_ndtr
+
+        log_p: Values = log_ndtr(-told_apart_z(self.counts[TEST]))
+        return log_p
+
+    @cached_property
+    def usual_log_p(self) -> float:
+        """The median of these logarithms over the nearest class of each class."""
+        nearest = self.closeness.argmax(axis=1)
+        return float(np.median(self.log_p[np.arange(len(nearest)), nearest]))
 
     @cached_property
     def named(self) -> Indices:
@@ -189,9 +225,16 @@ class Network:
 
     @cached_property
     def names(self) -> Values:
-        """The reference of the named classes."""
+        """The reference of the named classes. Classes of the same synset count as the
+        nearest two of different ones, since their images may differ.
+        """
         assert self.reference is not None
-        return self.reference[np.ix_(self.named, self.named)]
+        names = self.reference[np.ix_(self.named, self.named)]
+        itself = np.diag(names)
+        others = names[names < itself.min()]
+        is_same = names >= itself[:, None]
+        nearest = others.max() if len(others) else itself.min()
+        return with_diagonal(np.where(is_same, nearest, names), 0.0) + np.diag(itself)
 
     @cached_property
     def has_learned(self) -> bool:
@@ -217,28 +260,25 @@ class Network:
     def sameness(self) -> Values:
         """The score of each pair as one class twice: its closeness without the
         reference, plus the logarithm of the p-value that test predictions do not tell
-        its classes apart.
+        its classes apart, less a share of that of usual nearest classes.
         """
-        close = closeness(pair_residuals(self.similarity))
-        if TEST not in self.counts:
-            return close
-        from scipy.special import log_ndtr
-
-        z = told_apart_z(self.counts[TEST])
-        scores: Values = close + LOG_P_WEIGHT * log_ndtr(-z)
+        if self.source == WEIGHTS:
+            return self.closeness
+        evidence = self.log_p - SHARE_OF_USUAL * self.usual_log_p
+        scores: Values = self.closeness + LOG_P_WEIGHT * evidence
         return scores
 
     @cached_property
     def distinct(self) -> Values:
-        """The closeness beyond the reference, times how well test predictions tell the
-        classes of a pair apart.
+        """The closeness beyond the reference, times a power of how well test
+        predictions tell the classes of a pair apart.
         """
-        if TEST not in self.counts:
+        if self.source == WEIGHTS:
             return self.unexplained
         apart = np.clip(np.nan_to_num(told_apart(self.counts[TEST])), 0.0, 1.0)
         is_pair = np.isfinite(self.unexplained)
         known = np.where(is_pair, self.unexplained, 0.0)
-        return np.where(is_pair, known * apart, -np.inf)
+        return np.where(is_pair, known * apart**APART_POWER, -np.inf)
 
     @cached_property
     def moved(self) -> Values:
@@ -252,7 +292,8 @@ class Network:
             usual = float(np.median(largest)) if len(largest) else MIN_RATIO
             usual = max(usual, MIN_RATIO)
             return np.where(np.isneginf(self.unexplained), -np.inf, ratios / usual)
-        return self.distinct + asymmetry(self.counts[TEST]).T
+        one_sided = np.clip(asymmetry(self.counts[TEST]).T, None, MAX_ASYMMETRY)
+        return self.distinct + one_sided
 
     @cached_property
     def gains(self) -> Values:
@@ -279,8 +320,9 @@ class Network:
         agreement = agreement_without(self.similarity_of_named, self.names)
         deviation = max(robust_deviation(agreement), TINY)
         rises = (agreement - np.median(agreement)) / deviation
-        scores: Values = rises + name_scores(self.gains) / GAINS_OF_SINGLE
-        return scores / SINGLE_OVER_EXCHANGE
+        scores = rises + name_scores(self.gains) / GAINS_OF_SINGLE
+        has_better = self.gains.max(axis=1) > 0
+        return np.where(has_better, scores / SINGLE_OVER_EXCHANGE, -np.inf)
 
     @cached_property
     def own_fit(self) -> Values:

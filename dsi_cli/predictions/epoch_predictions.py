@@ -152,6 +152,20 @@ def class_numbers(
     )
 
 
+def numbers_by_name(
+    texts: Sequence[str], classes: int, names: Sequence[str] | None, kind: str
+) -> dict[str, int]:
+    """Return the class number of each of the distinct texts among labels; parameters
+    and errors as for `class_numbers`.
+
+    >>> numbers_by_name(["dog", "cat"], 2, ["cat", "dog"], "target")
+    {'dog': 1, 'cat': 0}
+    """
+    labels = EncodedLabels(np.arange(len(texts)), tuple(texts))
+    numbers = class_numbers(labels, classes, names, kind, "label {}".format)
+    return dict(zip(texts, numbers.tolist(), strict=True))
+
+
 def _number(text: str) -> int:
     """Return the whole number in a text, or -1; pandas writes some integers as
     ``3.0``.
@@ -251,6 +265,26 @@ class EpochPredictions:
         return EvaluationResult(
             counts, targets, predictions, self.scores, self.samples, self.paths
         )
+
+    def numbers_by_name(
+        self, classes: int, names: Sequence[str] | None, truth: EncodedLabels | None
+    ) -> dict[str, dict[str, int]]:
+        """Return the class number of each name among the targets and among the
+        predictions; labels that are numbers have none.
+
+        ``truth`` are the labels in the file with targets; other parameters as for
+        `result`, which has checked the labels.
+        """
+        target, prediction = self.targets or truth, self.predictions
+        if self.classes_of_counts is not None:
+            target, prediction = self.classes_of_counts
+        found = {}
+        for kind, labels in (("target", target), ("prediction", prediction)):
+            if labels is not None and labels.names is not None:
+                used = np.unique(labels.codes).tolist()
+                texts = [labels.names[code] for code in used]
+                found[kind] = numbers_by_name(texts, classes, names, kind)
+        return found
 
     def _result_of_counts(
         self,

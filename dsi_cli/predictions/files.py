@@ -90,6 +90,11 @@ class PredictionFile:
         return {str(part.split) for part in self.epochs}
 
     @property
+    def may_be_last(self) -> bool:
+        """True for training predictions, which may be those of the last epochs alone."""
+        return self.splits == {"train"}
+
+    @property
     def name(self) -> str:
         """The names of the files of its splits."""
         return " and ".join({self.names[split]: None for split in sorted(self.splits)})
@@ -214,7 +219,8 @@ class PredictionFile:
         dict of int to EvaluationResult
             Epochs that the file lacks are missing; epochs that the run lacks are
             ignored. If the file does not name epochs, its rows are the run's epochs in
-            order. Fewer rows of training images are the last epochs.
+            order. Fewer rows of training images are the last epochs. The description has
+            the class number of each name in the file.
         """
         truth, truth_name = None, None
         if self.truth is not None:
@@ -223,7 +229,10 @@ class PredictionFile:
             truth = class_numbers(self.truth.labels, classes, names, "target", locate)
         results = {}
         for epoch, part in self._by_epoch(epochs, run).items():
-            results[epoch] = part.result(classes, names, truth, truth_name)
+            result = part.result(classes, names, truth, truth_name)
+            targets = None if self.truth is None else self.truth.labels
+            numbers = part.numbers_by_name(classes, names, targets)
+            results[epoch] = replace(result, description={"numbers_by_name": numbers})
         require_truth_axis(results, self.name, self.axis)
         return results
 
@@ -253,7 +262,7 @@ class PredictionFile:
         run_name = "the run" if run is None else f"run {run!r}"
         # Without epochs in the file, the rows are the run's epochs in order.
         if parts[0].epoch is None:
-            if self.splits == {"train"}:
+            if self.may_be_last:
                 epochs = epochs[-len(parts) :]
             if len(parts) == len(epochs):
                 return dict(zip(epochs, parts, strict=True))
@@ -301,9 +310,13 @@ class PredictionFile:
         shifts = set(np.subtract(epochs, numbers).tolist())
         if shifts in ({1}, {-1}):
             raise UsageError(
-                f"{self.name} numbers the epochs {found}, and {run_name} {own}; number"
-                " them as the checkpoints are numbered (dsi scan), or leave out the"
-                " epoch that the run lacks",
+                f"{self.name} numbers the epochs {found}, and {run_name} {own}, so dsi"
+                " does not know which predictions belong to which checkpoint",
+                hint=(
+                    "give each epoch of the predictions the number of its checkpoint"
+                    f" (dsi scan); if both count the same epochs, {numbers[0]} becomes"
+                    f" {epochs[0]}"
+                ),
                 code="shifted-epochs",
             )
 
@@ -426,13 +439,19 @@ def read_predictions(
             continue
         found = find_targets(of_split)
         if found is None:
+            remedy = (
+                "give them with --targets FILE, or name the columns of a table target"
+                " and prediction"
+            )
+            if of_split == "train":
+                remedy += ", or save targets_train.npy in the same folder"
             raise wrong(
                 path,
                 "a target for each prediction",
                 "none",
-                "give them with --targets FILE, or name the columns of a table target"
-                " and prediction",
+                remedy,
                 code="no-targets",
+                split=of_split,
             )
         for part in parts:
             _require_same_samples(part, found)
@@ -546,7 +565,8 @@ def _read_nearby(
         if found is None:
             continue
         path, targets_nearby = found
-        if of_split == "test" and targets is not None:
+        is_meant = of_split == "test" or not nearby_names(folder, "test")
+        if targets is not None and is_meant:
             targets_nearby = Path(targets)
         file = read_predictions(path, targets_nearby, truth=truth, split=split)
         added = file.splits - names.keys()

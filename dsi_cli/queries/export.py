@@ -23,6 +23,10 @@ TABLES = (
     *("curves", "phases", "checkpoints", "classes", "alignment_by_class"),
     *("geometry", "spectrum", "typicality", "typicality_histogram"),
 )
+CONFUSION_KINDS = ("confusion", "confusion_normalised")
+"""The kinds of matrices that are no similarities: the counts of predictions by class,
+and their shares of the samples of the true class.
+"""
 MAX_SELECTED_CLASSES = 10_000_000
 FORMATS = ("parquet", "csv", "npy")
 
@@ -41,6 +45,8 @@ def export_frame(
     or matrix does not exist, or parameters contradict each other.
     """
     if table is None:
+        if selection.get("kind") in CONFUSION_KINDS:
+            return _confusion(results, ranked=ranked, **selection)
         if not ranked:
             return results.csm(**selection)
         if selection.pop("classes", None) is not None:
@@ -68,6 +74,31 @@ def export_frame(
             options=tuple(given),
         )
     return getattr(results if run is None else results[run], table)
+
+
+def _confusion(
+    results: Results,
+    kind: str,
+    *,
+    ranked: bool,
+    reference: str | None = None,
+    split: str | None = None,
+    **selection: Any,
+) -> pd.DataFrame:
+    """Return confusion counts or shares; raise `UsageError` for options of other
+    matrices.
+    """
+    given = ["--sorted"] * ranked + ["--reference"] * (reference is not None)
+    if given:
+        message = f"--kind {kind} takes no {' and no '.join(given)}"
+        raise UsageError(
+            message,
+            hint="the CCSM has ranks: --kind ccsm",
+            code="options-conflict",
+            options=tuple(given),
+        )
+    normalised = kind == "confusion_normalised"
+    return results.confusion(split=split or "test", normalised=normalised, **selection)
 
 
 def parse_classes(text: str | None, option: str) -> list[int | str] | None:

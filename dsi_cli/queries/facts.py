@@ -10,14 +10,21 @@ import json
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.errors import count, listed
 from dsi_cli.facts import ERROR, SEVERITIES, WARNING, Fact
+from dsi_cli.store import layout
+from dsi_cli.store.schema import FACTS
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
+DISTRUSTED = "distrusted"
+"""The field of a fact with the inputs that others contradict."""
+BREAK = "trainings-joined"
+"""The code of the fact about a run that consists of several trainings."""
 MAX_NAMED = 5  # labels, files or runs that a sentence names; dsi counts the others
 
 
@@ -36,7 +43,117 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    # inputs that contradict one another; their field ``distrusted`` names what dsi draws
+    # no conclusion from
+    "labels-in-another-order": Kind(
+        ERROR,
+        "the labels of {labels} seem to be in another order than the classes of the"
+        " head: in {order}, the agreement with {reference} is {better:.2f} (z"
+        " {better_z:.0f}) instead of {given:.2f} (z {given_z:.1f}; 0 is chance)",
+        "Check how the classes were ordered when the network was trained, write the"
+        " labels in that order into LABELS, and run:",
+        "{command}",
+    ),
+    "labels-in-order-of-file": Kind(
+        ERROR,
+        "the labels of {labels} seem to be in another order than the classes of the"
+        " head: in {order}, the agreement with {reference} is {better:.2f} (z"
+        " {better_z:.0f}) instead of {given:.2f} (z {given_z:.1f}; 0 is chance)",
+        "To use that order, run:",
+        "{command}",
+    ),
+    "labels-contradict-head": Kind(
+        ERROR,
+        "the head agrees with its own mistakes ({own:.2f}, z {own_z:.0f}; 0 is chance),"
+        " but not with {reference} by the labels of {labels} ({given:.2f}, z"
+        " {given_z:.1f}): they are in another order than the classes of the head, or"
+        " {reference} does not describe these classes",
+        "Check how the classes were ordered when the network was trained, write the"
+        " labels in that order into LABELS, and run:",
+        "{command}",
+    ),
+    "labels-contradict-log": Kind(
+        ERROR,
+        "the network reached an accuracy of {accuracy:.2f}, but its head does not agree"
+        " with {reference} by the labels of {labels} ({given:.2f}, z {given_z:.1f}; 0 is"
+        " chance): they are in another order than the classes of the head, or"
+        " {reference} does not describe these classes",
+        "Check how the classes were ordered when the network was trained, write the"
+        " labels in that order into LABELS, and run:",
+        "{command}",
+    ),
+    "predictions-in-another-order": Kind(
+        ERROR,
+        "predictions and targets on {split} seem to have another order of classes than"
+        " the head: in {order}, the agreement of head and mistakes is {better:.2f} (z"
+        " {better_z:.0f}) instead of {given:.2f} (z {given_z:.1f}; 0 is chance)",
+        "Give the classes the numbers that the head has, write PREDICTIONS again, and"
+        " run:",
+        "{command}",
+    ),
+    "predictions-contradict-head": Kind(
+        ERROR,
+        "the mistakes on {split} do not follow the head ({given:.2f}, z {given_z:.1f}; 0"
+        " is chance): predictions and targets have another order of classes than the"
+        " head, or they are of another network",
+        "Check the order of their classes and from which checkpoint they are, write"
+        " PREDICTIONS again, and run:",
+        "{command}",
+    ),
+    "targets-in-another-order": Kind(
+        ERROR,
+        "predictions and targets on {split} have their classes in different orders: the"
+        " accuracy is {accuracy:.2f}, and {accuracy_meant:.2f} with the {which} in"
+        " {order}",
+        "Give both the numbers of the head's classes, write PREDICTIONS again, and run:",
+        "{command}",
+    ),
+    "predictions-contradict-targets": Kind(
+        ERROR,
+        "the predictions on {split} have nothing to do with the targets (accuracy"
+        " {accuracy:.2f}, which is chance), although the network has learned to"
+        " classify",
+        "Check that both have the same order of samples, and from which checkpoint the"
+        " predictions are, write PREDICTIONS again, and run:",
+        "{command}",
+    ),
+    "predictions-of-other-epochs": Kind(
+        ERROR,
+        "the predictions on {split} seem to be one epoch off: the accuracy differs from"
+        " that of {log} by {given:.3f} on average, and by {better:.3f} if the"
+        " predictions of epoch {example} are those of checkpoint {example_meant}",
+        "Give each epoch of the predictions the number of its checkpoint, write"
+        " PREDICTIONS again, and run:",
+        "{command}",
+    ),
+    "predictions-of-other-heads": Kind(
+        ERROR,
+        "the predictions on {split} seem to be one epoch off: from epoch to epoch, the"
+        " mistakes change as the head does ({better:.3f}, z {better_z:.0f}; 0 is chance)"
+        " if the predictions of epoch {example} are those of checkpoint"
+        " {example_meant}, instead of {given:.3f} (z {given_z:.1f})",
+        "Give each epoch of the predictions the number of its checkpoint, write"
+        " PREDICTIONS again, and run:",
+        "{command}",
+    ),
+    "predictions-contradict-log": Kind(
+        ERROR,
+        "the accuracy of the predictions on {split} is {accuracy:.2f}, and"
+        " {accuracy_of_log:.2f} according to {log}, so they are of other samples,"
+        " classes or checkpoints",
+        "Check from which checkpoints the predictions are, and that predictions and"
+        " truth have the same order of samples and classes; then run:",
+        "{command}",
+    ),
     # checkpoints
+    BREAK: Kind(
+        WARNING,
+        "the heads of {breaks} are unrelated, as those of independently trained"
+        " networks, although each has learned, so the run seems to consist of several"
+        " trainings",
+        "If so, analyse each by itself:",
+        "{command}",
+    ),
     "checkpoints-failed": Kind(
         ERROR, "{files:first} cannot be used: {reason}", command="dsi scan {folder}"
     ),
@@ -47,6 +164,17 @@ KINDS = {
     ),
     "predictions-missing": Kind(
         ERROR, "{files:first} has no predictions on {split}: {reason}"
+    ),
+    "checkpoints-lost": Kind(
+        WARNING,
+        "{files:first} no longer exist, and what the cache had of them was damaged, so"
+        " the results lack them",
+    ),
+    "predictions-lost": Kind(
+        WARNING,
+        "the predictions on {split} of {files:first} were damaged in the cache, and this"
+        " call has no source for them",
+        "Give --predictions, or --{split} with --model, again.",
     ),
     "checkpoints-left-out": Kind(
         WARNING, "dsi leaves out {files:checkpoint}, such as {example}: {reason}"
@@ -289,6 +417,21 @@ KINDS = {
     "classes-without-image": Kind(
         WARNING, "{data} has no image of {empty:class} (of {classes}): {empty:quoted}"
     ),
+    # comparisons of results
+    "label-orders-differ": Kind(
+        WARNING,
+        "the label lists of {first} and {second} have {moved:class} of {classes} at other"
+        " indices, such as {moved:first}, and dsi matches the classes by {by}",
+        "If both networks have the same order of classes, one of the lists is wrong:"
+        " analyse its checkpoints again with --labels.",
+    ),
+    "senses-differ": Kind(
+        WARNING,
+        "the labels of {first} and {second} have other senses for {labels:class} of"
+        " {classes}, such as {labels:first}, so the agreement and the WIDM of two"
+        " networks are compared over the other classes",
+        "To compare all classes, analyse both with the same --labels and --mapping.",
+    ),
     # what tables lack
     "curves-without-values": Kind(WARNING, "{curves}: no values, because {reason}"),
     "mistakes-left-out": Kind(
@@ -343,6 +486,7 @@ class Message:
     text : the sentence; it begins with the runs if only some runs have the fact.
     hint : what to do, in words; empty without advice.
     command : a command that helps, or shows more; empty without one.
+    is_contradiction : True if it is about inputs that contradict one another.
     """
 
     severity: str
@@ -350,6 +494,7 @@ class Message:
     text: str
     hint: str = ""
     command: str = ""
+    is_contradiction: bool = False
 
     @property
     def line(self) -> str:
@@ -394,7 +539,8 @@ def _message(one: Fact, owner: str) -> Message:
         words.vformat(template, (), one.fields)
         for template in (kind.hint, kind.command)
     )
-    return Message(kind.severity, one.code, text, hint, command)
+    is_contradiction = DISTRUSTED in one.fields
+    return Message(kind.severity, one.code, text, hint, command, is_contradiction)
 
 
 def epochs_text(epochs: Sequence[int]) -> str:
@@ -454,6 +600,23 @@ def from_rows(stored: Iterable[Mapping[Any, Any]]) -> list[Fact]:
         for row in stored
         if row["code"] in KINDS
     ]
+
+
+def of_run(out: Path, run: str) -> list[Fact]:
+    """Return the facts of a run of a results folder."""
+    return from_rows(layout.read_table(out, FACTS, run).to_pylist())
+
+
+def contradictions(found: Iterable[Fact]) -> list[Fact]:
+    """Return the facts about inputs that contradict one another."""
+    return [one for one in found if DISTRUSTED in one.fields]
+
+
+def distrusted(found: Iterable[Fact]) -> frozenset[str]:
+    """Return the inputs from which no conclusion may be drawn, because others
+    contradict them: ``labels``, ``predictions:test`` and ``predictions:train``.
+    """
+    return frozenset(name for one in found for name in one.fields.get(DISTRUSTED, ()))
 
 
 def of_results(results: Results, run: str | None = None) -> list[Fact]:

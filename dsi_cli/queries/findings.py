@@ -13,7 +13,7 @@ semantically reasonable?
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from dsi_cli.errors import listed
 from dsi_cli.facts import Fact, fact
 from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import DECLINE, REFINEMENT, STABILISATION, SURGE
+from dsi_cli.queries import facts
 from dsi_cli.queries.quantities import (
     AGREEMENT,
     QUANTITIES,
@@ -72,6 +73,12 @@ ORDER_ADVICE = (
     "Wrong labels, or labels in another order than the network's classes, would give"
     " the same result, so check them."
 )
+INPUTS = {
+    "labels": "labels",
+    "predictions:test": "predictions on test",
+    "predictions:train": "predictions on train",
+}
+"""The inputs that can be distrusted, in words."""
 PHASE_NAMES = (SURGE, REFINEMENT, DECLINE, STABILISATION)
 """The phases in order. The other rows of the phases table are the times t50, t90 and
 t95.
@@ -117,10 +124,14 @@ class Point:
 
     @property
     def verdict(self) -> str:
-        """The side of chance on which the value is, or within chance."""
+        """The side of chance on which the value is, within chance if it is in the chance
+        band of figures, or uncertain if only its interval includes chance.
+        """
         if self.is_above_chance:
             return "above chance"
-        return "within chance" if self.z is None or self.z > -MIN_Z else "below chance"
+        if self.z is None or -MIN_Z < self.z < MIN_Z:
+            return "within chance"
+        return "uncertain" if self.z > 0 else "below chance"
 
     @property
     def strength(self) -> str:
@@ -215,6 +226,12 @@ class RunFindings:
     """The epoch at which the agreement has gone 90 % of the way from chance to its
     plateau, in ``value``, with its interval.
     """
+    contradictions: tuple[Fact, ...] = ()
+    """The facts about inputs that contradict one another. What would be concluded from
+    the distrusted inputs is missing.
+    """
+    breaks: tuple[int, ...] = ()
+    """The epochs at which another training begins."""
     has_names: bool = True  # False if no class has a name
     has_epochs: bool = (
         True  # False if its only checkpoint has no epoch, which is 0 here
@@ -223,6 +240,11 @@ class RunFindings:
     def trend(self, name: str, split: str | None = None) -> Trend | None:
         """Return the curve of a quantity; None without a value."""
         return self.trends.get((name, split))
+
+    @property
+    def distrusted(self) -> frozenset[str]:
+        """The inputs from which no conclusion may be drawn."""
+        return facts.distrusted(self.contradictions)
 
     @property
     def alignment(self) -> Trend | None:
@@ -295,6 +317,10 @@ def run_findings(out: Path, run: str) -> RunFindings:
         found = trend(rows, quantity, own, split)
         if found is not None:
             trends[quantity.name, split] = found
+    noticed = facts.of_run(out, run)
+    contradictions = facts.contradictions(noticed)
+    distrusted = facts.distrusted(contradictions)
+    trends = _without_distrusted(trends, measured, distrusted)
     agreement = trends.get((AGREEMENT, None))
 
     checkpoints = [
@@ -303,6 +329,16 @@ def run_findings(out: Path, run: str) -> RunFindings:
     epochs = {row["epoch"] or 0 for row in checkpoints}
     classes = table_rows(out, CLASSES, run)
     phases, no_phases, t90 = _agreement_phases(table_rows(out, PHASES, run))
+    no_agreement = None if agreement else _reason_no_agreement(sai)
+    breaks = [
+        epoch for one in noticed if one.code == facts.BREAK for epoch in one.epochs
+    ]
+    if breaks:
+        phases, t90 = (), None
+        no_phases = "the run seems to consist of several trainings"
+    if "labels" in distrusted:
+        phases, no_phases, t90 = (), None, None
+        no_agreement = "the labels contradict other inputs"
     return RunFindings(
         run=run,
         epochs=tuple(sorted(epochs)),
@@ -310,12 +346,14 @@ def run_findings(out: Path, run: str) -> RunFindings:
         reference=reference_name(references[0] if references else "wordnet"),
         trends=trends,
         measured=measured,
-        no_agreement=None if agreement else _reason_no_agreement(sai),
+        no_agreement=no_agreement,
         first_trained=_first_trained(rows, agreement),
         own=own,
         phases=phases,
         no_phases=no_phases,
         t90=t90,
+        contradictions=tuple(contradictions),
+        breaks=tuple(breaks),
         has_names=any(row["name"] is not None for row in classes),
         has_epochs=all(row["epoch"] is not None for row in checkpoints),
     )
@@ -374,6 +412,19 @@ def trend(
             by_epoch[row["epoch"]] = Point(row["epoch"], **values, samples=samples)
     points = sorted(by_epoch.values(), key=lambda point: point.epoch)
     return Trend(tuple(points)) if points else None
+
+
+def _without_distrusted(
+    trends: Mapping[Key, Trend], measured: Quantity, distrusted: frozenset[str]
+) -> dict[Key, Trend]:
+    """Return the curves that no distrusted input shapes."""
+    of_labels = (AGREEMENT, measured.name, "widm")
+    return {
+        (name, split): values
+        for (name, split), values in trends.items()
+        if not ("labels" in distrusted and name in of_labels)
+        and f"predictions:{split}" not in distrusted
+    }
 
 
 def _measured(rows: Sequence[Row], own: str) -> Quantity:
@@ -464,6 +515,36 @@ def headline(runs: Sequence[RunFindings]) -> str:
     usable = [run for run in runs if run.epochs]
     if not usable:
         return "dsi could not use any checkpoint."
+    sentences = [*_contradiction_sentences(usable)]
+    # Labels that contradict other inputs are no labels with a missing agreement.
+    trusted = [run for run in usable if "labels" not in run.distrusted]
+    if trusted:
+        sentences.append(_finding(trusted))
+    return " ".join(sentences)
+
+
+def _contradiction_sentences(runs: Sequence[RunFindings]) -> Iterator[str]:
+    """Yield which runs have inputs that contradict one another, from which input
+    nothing is concluded, and which runs seem to be several trainings.
+    """
+    names_of: dict[tuple[str, ...], list[str]] = {}
+    for run in runs:
+        if run.distrusted:
+            names_of.setdefault(tuple(sorted(run.distrusted)), []).append(run.run)
+    for distrusted, names in names_of.items():
+        inputs = " and the ".join(INPUTS[name] for name in distrusted)
+        yield (
+            f"The inputs of {listed(names, 3)} contradict one another, so dsi draws no"
+            f" conclusion from the {inputs}."
+        )
+    joined = [run.run for run in runs if run.breaks]
+    if joined:
+        verb = "seems" if len(joined) == 1 else "seem"
+        yield f"{listed(joined, 3)} {verb} to consist of several trainings."
+
+
+def _finding(usable: Sequence[RunFindings]) -> str:
+    """Return the finding of runs whose labels no input contradicts."""
     networks = [(run, run.agreement) for run in usable if run.agreement]
     if not networks:
         return _without_agreement(usable)

@@ -85,7 +85,8 @@ KINDS = (
         "ccsm",
         "CCSM",
         "share of row taken for column",
-        "share of the row's samples predicted as the column (0 to 1)",
+        "share of the row's samples predicted as another class, the column (0 to 1); 1"
+        " on the diagonal by definition",
     ),
 )
 """The kinds of matrices in the order of preference and of the report."""

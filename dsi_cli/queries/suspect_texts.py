@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli.metrics.suspects import MIN_CLASSES, MIN_NAMES
+from dsi_cli.queries import facts
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CLASSES, SUSPECTS
@@ -15,11 +16,11 @@ from dsi_cli.suspect_kinds import KINDS, ORDINARY, STRONG, SuspectKind, quoted
 MAX_SHOWN = 3  # entries of a kind that have a place on the first screen
 REASON_TO_LOOK = (
     "A suspect is a reason to look, not a verdict: natural look-alikes, such as a husky"
-    " and a malamute, are true answers to the first question."
+    " and a malamute, are rightly listed as possible duplicates."
 )
 NO_SUSPECTS = "no class, pair or group stands out from the others"
 NOT_SOUGHT = {
-    "no-head": "suspects are sought in predictions alone without a classifier head",
+    "no-head": "only dead classes are sought without a classifier head",
     "many-classes": (
         f"suspects are not sought above {MAX_DENSE_CLASSES:,} classes, because no matrix"
         " is stored"
@@ -28,8 +29,16 @@ NOT_SOUGHT = {
         f"only dead classes are sought below {MIN_CLASSES} classes, because the other"
         " classes are the chance level"
     ),
+    "distrusted": (
+        "suspects are not sought in the labels or predictions that other inputs"
+        " contradict"
+    ),
     "no-reference": "wrong names and senses are not sought without a reference",
     "no-predictions": "mislabelled images are not sought without test predictions",
+    "no-training-predictions": (
+        "training predictions (preds_train.npy, or --train with a model) would show"
+        " mislabelled images far better, and name their files"
+    ),
     "few-names": (
         "wrong names and senses are not sought if the reference has fewer than"
         f" {MIN_NAMES} of the classes"
@@ -71,6 +80,15 @@ def by_kind(rows: Iterable[Mapping[str, Any]]) -> list[KindRows]:
     return found
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital letter and a full stop.
+
+    >>> sentence("no name fits worse than usual")
+    'No name fits worse than usual.'
+    """
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def counted(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the number of strong suspects and of those that are worth a look.
 
@@ -104,21 +122,30 @@ def suspects_or_none(out: Path) -> list[dict[str, Any]] | None:
 
 
 def described(out: Path, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows of the table of suspects with the names of their ``classes`` and the
-    epoch since which they stand, ``since``, as texts.
+    """Return rows of the table of suspects with the ``class_names`` of their members,
+    and with these and the epoch since which they stand as texts, ``classes`` and
+    ``since``.
     """
     names = {
         (one["run"], one["class_index"]): one["name"]
         for one in layout.read_table(out, CLASSES).to_pylist()
     }
+    rows = list(rows)
+    # Labels that other inputs contradict name no class.
+    nameless = {
+        run
+        for run in {row["run"] for row in rows}
+        if "labels" in facts.distrusted(facts.of_run(out, run))
+    }
     found = []
     for row in rows:
         of_row = [names[row["run"], member] for member in row["members"]]
         classes = [
-            f"class {member}" if name is None else name
+            f"class {member}" if name is None or row["run"] in nameless else name
             for member, name in zip(row["members"], of_row, strict=True)
         ]
         since = row["since_epoch"]
         text = "" if since is None else f"since epoch {since:.0f}"
-        found.append({**row, "classes": ", ".join(quoted(classes)), "since": text})
+        listed = ", ".join(quoted(classes))
+        found.append({**row, "class_names": classes, "classes": listed, "since": text})
     return found

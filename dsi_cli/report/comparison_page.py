@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.queries.comparison.compare import MANY_PAIRS, Comparison, run_texts
 from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracy, largest_end
@@ -25,6 +25,7 @@ from dsi_cli.queries.comparison.repetitions import (
     network_bands,
 )
 from dsi_cli.queries.difference import Difference
+from dsi_cli.queries.facts import messages
 from dsi_cli.queries.matrices import block_means
 from dsi_cli.queries.quantities import PREDICTIONS
 from dsi_cli.queries.records import records
@@ -102,6 +103,8 @@ def render(
         "between": records(last.head(MANY_PAIRS)),
         "pairs_of_runs": len(last),
         "runs": records(run_texts(comparison)),
+        "label_messages": messages(comparison.facts, ()),
+        "min_z": f"{MIN_Z:g}",
         "measure": measure_title(comparison.measures[0]),
         "number": number,
         "p_value_text": p_value_text,
@@ -126,6 +129,7 @@ def curves(comparison: Comparison) -> dict[str, Any]:
         networks["lines"] = _lines_of_pairs(comparison.networks)
     return {
         "along": comparison.epochs,
+        "min_z": MIN_Z,
         "panels": [panel for panel in panels if panel["lines"]]
         + seed_panels(comparison.reliability),
         "networks": networks,
@@ -170,7 +174,7 @@ def _panel(comparison: Comparison, name: str, bands: pd.DataFrame) -> dict[str, 
             chance = pd.Series(0.0, index=rows.index)
         if chance.notna().any():
             line["chance"] = six_digits(chance)
-            line["margin"] = six_digits(NORMAL_QUANTILE * rows["chance_std"])
+            line["margin"] = six_digits(MIN_Z * rows["chance_std"])
         lines.append(line)
     return {
         "name": name,

@@ -66,7 +66,6 @@ def render(contents: PageData, title: str, digest: str) -> str:
         "runs": contents.runs,
         "overview": contents.overview,
         "suspects": contents.suspects,
-        "not_sought": contents.not_sought,
         "conclusions": contents.conclusions,
         "min_z": min_z,
     }

@@ -14,6 +14,7 @@ from dsi_cli.errors import count
 from dsi_cli.facts import Fact, about_run, fact
 from dsi_cli.metrics.differences import Difference
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
+from dsi_cli.metrics.permutation_null import MIN_Z
 from dsi_cli.metrics.phases import MIN_EPOCHS
 from dsi_cli.queries import facts
 from dsi_cli.queries.comparison.criteria import Criterion, difference, main_criteria
@@ -96,7 +97,9 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
     on what they do not show.
     """
     clusters = layout.curve_options(results.path, findings[0].run).get("clusters")
+    every = result_messages(results, findings)
     return {
+        "contradictions": [one for one in every if one.is_contradiction],
         "headline": headline(findings),
         "analysed": analysed_line(results, findings),
         "tiles": tiles(findings, clusters),
@@ -105,7 +108,7 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
         "compare": shlex.join(["dsi", "compare", str(results.path)]),
         "shown": list(_shown(findings)),
         "not_shown": list(_not_shown(results, findings)),
-        "warnings": result_messages(results, findings),
+        "warnings": [one for one in every if not one.is_contradiction],
         "last_epoch": next((run.epochs[-1] for run in findings if run.epochs), None),
         "best": best_epochs(findings),
     }
@@ -170,8 +173,13 @@ OTHER_MEASURE = "{title}: {axis}"
 
 def note(findings: Sequence[RunFindings]) -> dict[str, Any] | None:
     """Return the run, the epoch and the rows of text of the point that the headline
-    names, for the charts; None if it names none.
+    names, or at which another training begins, for the charts; None without one.
     """
+    for joined in findings:
+        if joined.breaks:
+            epoch = joined.breaks[0]
+            text = [f"epoch {epoch}:", "another training begins"]
+            return {"label": joined.run, "epoch": epoch, "text": text}
     found = earliest(clear_networks(findings))
     if found is None:
         return None
@@ -250,6 +258,9 @@ def _reasons(findings: Sequence[RunFindings]) -> dict[str, str]:
     """Return the reason why the quantity of a tile has no value."""
     no_value = "dsi has no value; the warnings give the reason."
     no_agreement = no_value
+    distrusted = {name for run in findings for name in run.distrusted}
+    if "labels" in distrusted:
+        no_agreement = "The labels contradict other inputs."
     if not any(run.has_names for run in findings):
         no_agreement = "The classes have no names."
     no_mistakes = "dsi has no value, because no network makes a mistake."
@@ -257,7 +268,9 @@ def _reasons(findings: Sequence[RunFindings]) -> dict[str, str]:
     mistakes = [
         run.trend("mistakes", split) for run in findings for split in run.splits
     ]
-    if not mistakes:
+    if distrusted - {"labels"}:
+        no_mistakes = "The predictions contradict other inputs."
+    elif not mistakes:
         no_mistakes = "There are no predictions on labelled data."
     elif any(wrong.peak.value for wrong in mistakes if wrong):
         no_mistakes = no_value
@@ -294,8 +307,8 @@ def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
     if any(run.agreement for run in findings):
         yield (
             "The agreement shows whether pairs of classes that are similar in"
-            f" {reference} are also similar for the network. The chance band holds 95 %"
-            " of the values that arise if the classes are relabelled at random."
+            f" {reference} are also similar for the network. The chance band is"
+            f" {MIN_Z:g} standard deviations of random relabellings wide on either side."
         )
     learned = clear_networks(findings)
     if learned and all(run.is_early for run, _ in learned):
@@ -354,7 +367,11 @@ def differences(
     runs: one line per quantity with the paired difference at the last epochs and its
     95 % confidence interval, which is not corrected for several quantities.
     """
-    known = [run for run in findings if run.epochs and not results.is_vast(run.run)]
+    known = [
+        run
+        for run in findings
+        if run.epochs and not run.distrusted and not results.is_vast(run.run)
+    ]
     if len(known) > MAX_COMPARED:
         return []
     split = known[0].split if known else "test"

@@ -40,10 +40,10 @@ from dsi_cli.queries.quantities import (
 )
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import class_rows
-from dsi_cli.queries.suspect_texts import not_sought, suspects_or_none
 from dsi_cli.report import classes, conclusions, matrices, overview
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_summaries import Summaries
+from dsi_cli.report.suspects import suspects_block
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
@@ -68,8 +68,7 @@ class PageData:
     data: dict[str, Any]
     lines: matrices.Lines
     # what deserves a look; None if an older version of dsi made the tables
-    suspects: list[dict[str, Any]] | None = None
-    not_sought: Sequence[str] = ()  # why some kinds of suspects are not sought
+    suspects: dict[str, Any] | None = None
     conclusions: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -149,10 +148,10 @@ def page_data(
     methods = [_method(results, run) for run in results.names]
     first_screen = overview.overview(results, findings)
     data["tiles"] = [tile["rows"] for tile in first_screen["tiles"]]
-    suspects = suspects_or_none(results.path)
+    suspects = suspects_block(results.path, results.names)
     data["suspects"] = [
-        {"run": results.names.index(row["run"]), "classes": row["members"]}
-        for row in suspects or ()
+        {"run": entry["run"], "classes": entry["members"]}
+        for entry in (suspects["entries"] if suspects else ())
     ]
     if group is None:
         seeds = usual_repetitions(results, clusters)
@@ -165,7 +164,6 @@ def page_data(
         data,
         lines,
         suspects,
-        not_sought(results.path),
         conclusions.conclusions(results, seeds),
     )
 

@@ -174,7 +174,7 @@ class Results:
                 path=str(self.path),
             )
         found = self._table(schema.SUSPECTS)
-        for column in ("members", "epoch_ranks"):
+        for column in ("members", "epoch_ranks", "tested_epochs"):
             found[column] = found[column].map(np.ndarray.tolist)
         return found
 
@@ -406,21 +406,31 @@ class Results:
         split: str = "test",
         run: str | None = None,
         step: int | None = None,
+        rows: Sequence[int | str] | None = None,
+        classes: Sequence[int | str] | None = None,
+        *,
+        normalised: bool = False,
     ) -> pd.DataFrame:
-        """Return the confusion counts ``(C, C)`` int64 of a split: rows are the truth,
-        columns the prediction, named by class; each is 0 or more.
+        """Return the confusion counts ``(C, C)`` int64 of a split, or a part of them:
+        rows are the truth, columns the prediction, named by class; each is 0 or more.
 
-        The parameters are those of `csm`. Raise `UsageError` if the run, the epoch or
-        the split has no predictions.
+        If ``normalised``, return the counts divided by the samples of their row: shares
+        in [0, 1], with the recall of each class on the diagonal, and NaN for a class
+        without samples. The CCSM has the same shares, but 1 on the diagonal.
+
+        The other parameters are those of `csm`. Raise `UsageError` if the run, the epoch
+        or the split has no predictions.
         """
-        import pandas as pd
-
         name = self.run_name(run)
         path = self._split_path(schema.CONFUSIONS, name, epoch, split, step)
         labels = self._labels(name)
-        return pd.DataFrame(
-            parquet.to_counts(parquet.read(path)), index=labels, columns=labels
-        )
+        counts = parquet.to_counts(parquet.read(path))
+        if normalised:
+            samples = counts.sum(axis=1, keepdims=True)
+            shares = np.full(counts.shape, np.nan)
+            counts = np.divide(counts, samples, out=shares, where=samples > 0)
+        selected = np.ix_(_class_indices(rows, labels), _class_indices(classes, labels))
+        return _named_part(counts, labels, selected)
 
     def predictions(
         self,
@@ -608,7 +618,7 @@ def _with_default_split(matrix: MatrixId) -> list[MatrixId]:
 
 
 def _named_part(
-    values: NDArray[np.float32], labels: pd.Index, selected: _Selected
+    values: NDArray[Any], labels: pd.Index, selected: _Selected
 ) -> pd.DataFrame:
     """Return the selected rows and columns of a matrix with the names of the
     classes.

@@ -284,7 +284,12 @@ FACTS = Table(
     _RUN,
     Column("code", TEXT, "stable name of its kind, such as zero-weights; never null"),
     Column("epochs", INTEGERS, "its epochs; empty if it is about the whole run"),
-    Column("fields", TEXT, "the values that describe it, as a JSON object"),
+    Column(
+        "fields",
+        TEXT,
+        "the values that describe it, as a JSON object; `distrusted` lists the inputs"
+        " that others contradict",
+    ),
     Column(
         "severity",
         TEXT,
@@ -347,13 +352,19 @@ SUSPECTS = Table(
         "its rank among all candidates of its kind in each tested epoch, 0 if it is no"
         " candidate",
     ),
+    Column("tested_epochs", INTEGERS, "the epochs of epoch_ranks"),
     Column("seeds", INTEGER, "runs with these classes that show the suspect"),
     Column("evidence", TEXT, "a sentence that names all classes concerned"),
     Column("next_step", TEXT, "what to do, for example a command"),
 )
 CSMS = Table("csms", "the row of one class in one matrix").with_columns(
     _RUN,
-    Column("kind", TEXT, "ncsm, ncsm_centred, ccsm, tncsm or tncsm_equal; never null"),
+    Column(
+        "kind",
+        TEXT,
+        "ncsm, ncsm_centred, ccsm (1 on its diagonal by definition), tncsm or"
+        " tncsm_equal; never null",
+    ),
     Column("split", TEXT, "train or test; null without a split"),
     *_TIME,
     _CLASS,

@@ -26,7 +26,10 @@ SAMPLES = 40
 STEPS = 6
 EPOCHS = 12
 CUT_BYTES = 300
+ANOTHER_ORDER = tuple(reversed(ANIMALS))
 OTHERS = ("cat", "dog", "ship", "truck", "rose", "oak", "chair", "cup")
+NAMED = ("named.csv", "named_targets.npz")
+"""The files of predictions whose labels are names."""
 SHAPING = (
     {"measures": ("cosine",)},
     {"measures": ("pearson",), "centred": True},
@@ -92,6 +95,21 @@ class Story:
                 train_targets=targets[::-1],
                 epochs=epochs,
             )
+        targets = np.array([ANIMALS[number] for number in targets])
+        np.save(folder / "targets.npy", targets)
+        table = pd.DataFrame(
+            {
+                "epoch": every.repeat(SAMPLES),
+                "target": np.tile(targets, len(every)),
+                "prediction": generator.choice(ANIMALS, len(every) * SAMPLES),
+            }
+        )
+        table.to_csv(folder / "named.csv", index=False)
+        numbers = generator.integers(0, len(ANIMALS), (len(every), SAMPLES))
+        np.savez(folder / "named_targets.npz", predictions=numbers, epochs=every)
+        (folder / "map.csv").write_text("name,synset\nbird,bird.n.02\n")
+        (folder / "another_order.txt").write_text("\n".join(ANOTHER_ORDER))
+        self.mapping: str | None = None
         self.labels: str | None = None
         self.shaping = SHAPING[0]
         self.predictions: str | None = None
@@ -102,15 +120,19 @@ class Story:
         """Return the options of the next call; predictions of an earlier one hold
         unless they are given.
         """
-        file = (
-            str(self.folder / f"{self.predictions}.npz")
-            if self.predictions and is_given
-            else None
+        evaluation = Evaluation()
+        if self.predictions is not None and is_given:
+            targets = None
+            if self.predictions == "named_targets.npz":
+                targets = str(self.folder / "targets.npy")
+            file = str(self.folder / self.predictions)
+            evaluation = Evaluation(predictions=file, targets=targets)
+        labels, mapping = (
+            None if name is None else str(self.folder / name)
+            for name in (self.labels, self.mapping)
         )
-        labels = None if self.labels is None else str(self.folder / self.labels)
-        evaluation = Evaluation(predictions=file)
         shaping = {"draws": 0, "permutations": 0} | self.shaping
-        return Options(labels=labels, evaluation=evaluation, **shaping)
+        return Options(labels=labels, mapping=mapping, evaluation=evaluation, **shaping)
 
     def names(self) -> list[str]:
         return sorted(path.name for path in self.run.glob("*.pt"))
@@ -147,7 +169,12 @@ class Story:
             (self.run / name).replace(self.removed / name)
 
     def replace(self) -> None:
-        self.save(self.random.choice(self.names()))
+        """Replace a checkpoint, sometimes by one with the same time of modification."""
+        name = self.random.choice(self.names())
+        before = (self.run / name).stat()
+        self.save(name)
+        if self.random.random() < 0.5:
+            os.utime(self.run / name, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def truncate(self) -> None:
         """Cut a checkpoint off, which fails then; three others stay whole."""
@@ -163,13 +190,23 @@ class Story:
             os.utime(path, (self.time, self.time))
 
     def change_labels(self) -> None:
-        self.labels = self.random.choice([None, "others.txt"])
+        """Choose other labels; those of other names do not fit predictions by name."""
+        choices = [None, "another_order.txt"]
+        if self.predictions not in NAMED:
+            choices.append("others.txt")
+        self.labels = self.random.choice(choices)
+        self.mapping = None
+        if self.labels != "others.txt":
+            self.mapping = self.random.choice([None, "map.csv"])
 
     def change_options(self) -> None:
         self.shaping = self.random.choice(SHAPING)
 
     def change_predictions(self) -> None:
-        self.predictions = self.random.choice(["one", "two", "fewer"])
+        choices = ["one.npz", "two.npz", "fewer.npz"]
+        if self.labels != "others.txt":
+            choices += NAMED
+        self.predictions = self.random.choice(choices)
 
     def step(self, monkeypatch, *, in_two_processes: bool) -> None:
         """Change something, and analyse; the call may be killed before, or find that
@@ -190,7 +227,7 @@ class Story:
             self.remove,
             self.change_labels,
             self.change_options,
-        ) and before in ("one", "two")
+        ) and before not in (None, "fewer.npz")
         options = self.options(is_given=not (needs_none and self.random.random() < 0.5))
         disturbance = self.random.random()
         if in_two_processes:

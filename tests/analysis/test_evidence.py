@@ -377,7 +377,7 @@ def test_analyze_of_predictions_with_another_accuracy_than_the_log_asks_for_thei
     run = make_run()
     np.save(run / "targets.npy", np.repeat(np.arange(8), 20))
     np.save(run / "preds.npy", np.zeros((4, 160), dtype=int))
-    (run / "log.csv").write_text("epoch,test_acc\n0,0.125\n1,0.9\n2,0.9\n3,0.9\n")
+    (run / "log.csv").write_text("epoch,test_acc\n0,0.125\n1,0.05\n2,0.05\n3,0.05\n")
     summary = analyze([run], tmp_path / "out", QUICK)
     (message,) = [one for one in summary.messages if one.code == "accuracy-differs"]
     assert message.text.endswith(" (3 epochs from 1 to 3)")

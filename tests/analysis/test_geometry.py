@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import oracles
-from helpers.outputs import assert_same_output, garble, heads, noticed
+from helpers.outputs import assert_same_output, heads, noticed, refuse_scans
 from numpy.testing import assert_allclose
 
 import dsi_cli
@@ -154,11 +154,11 @@ def test_analyze_checkpoints_that_are_gone_keep_their_geometry(tmp_path):
 
 
 @pytest.mark.parametrize("table", ["geometry.parquet", "spectrum.parquet"])
-def test_analyze_lost_table_is_made_from_stored_heads(table, tmp_path):
+def test_analyze_lost_table_is_made_from_stored_heads(table, tmp_path, monkeypatch):
     write_run(tmp_path / "run")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
-    garble(tmp_path / "run")
+    refuse_scans(monkeypatch, tmp_path / "run")
     data = (tmp_path / "out" / table).read_bytes()
     (tmp_path / "out" / table).unlink()
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.outputs import assert_same_output, garble, noticed
+from helpers.outputs import assert_same_output, noticed, refuse_scans
 from numpy.testing import assert_array_equal
 from PIL import Image
 
@@ -108,14 +108,15 @@ def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
     assert all(len(files) == 1 for files in drawn.values())
 
 
-def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path):
+def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path, monkeypatch):
     write_run(tmp_path / "run")
     last = tmp_path / "run" / "epoch_3.pt"
     shutil.move(last, tmp_path / "later.pt")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    garble(tmp_path / "run")
-    shutil.move(tmp_path / "later.pt", last)
-    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    with monkeypatch.context() as patch:
+        refuse_scans(patch, tmp_path / "run")
+        shutil.move(tmp_path / "later.pt", last)
+        analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert dsi_cli.open_results(tmp_path / "out").names == ["run"]
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     shutil.rmtree(tmp_path / "run")
@@ -264,3 +265,22 @@ def test_analyze_label_file_of_the_last_head_next_to_the_checkpoints_is_used(tmp
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     classes = dsi_cli.open_results(tmp_path / "out").classes
     assert classes["name"].tolist() == list(NAMES[:4])
+
+
+def test_growing_head_with_labels_in_another_order_needs_its_predictions_by_name_again(
+    tmp_path,
+):
+    run, out = tmp_path / "run", tmp_path / "out"
+    write_run(run)
+    names = pd.Series(NAMES * 4)
+    table = pd.DataFrame({"epoch": 3, "target": names, "prediction": names.shift(-9)})
+    table = table.dropna()
+    table.to_csv(tmp_path / "named.csv", index=False)
+    evaluation = Evaluation(predictions=str(tmp_path / "named.csv"))
+    labels = write_labels(tmp_path)
+    given = Options(draws=0, permutations=0, labels=labels, evaluation=evaluation)
+    analyze([run], out, given)
+    analyze([run], out, Options(draws=0, permutations=0, labels=labels))
+    write_labels(tmp_path, NAMES[::-1])
+    with raises("other-labels", UsageError, run="run", split="test"):
+        analyze([run], out, Options(draws=0, permutations=0, labels=labels))

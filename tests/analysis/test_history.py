@@ -7,11 +7,19 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers.trained_heads import trained, write
 
 from dsi_cli.analysis.classifiers.heads import Heads
 from dsi_cli.analysis.history import history_facts
 from dsi_cli.analysis.scan import find_runs, head_reader, scan_paths, scan_resolved
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
+from dsi_cli.figures import curves
+from dsi_cli.figures.catalogue import FigureOptions
+from dsi_cli.figures.style import SCREEN, using
+from dsi_cli.queries.facts import BREAK
+from dsi_cli.queries.findings import headline, run_findings
+from dsi_cli.report import overview
+from dsi_cli.store.results import Results
 
 CLASSES, WIDTH = 6, 12
 
@@ -82,3 +90,89 @@ def test_scan_with_history_prints_the_facts_and_has_them_in_json(
     (fact,) = printed["facts"]
     assert (fact["run"], fact["code"]) == (tmp_path.name, "heads-repeated")
     assert len(printed["checkpoints"]) == 5
+
+
+FIRST, SECOND = trained(0), trained(1)
+UNTRAINED = np.random.default_rng(9).normal(size=FIRST.heads[0].shape)
+
+
+def moved(head, share):
+    """Return a head of which a share of the direction is noise."""
+    noise = np.random.default_rng(2).normal(size=head.shape) * head.std()
+    return (1 - share) * head + share * noise
+
+
+def test_history_names_the_epoch_at_which_another_training_begins(tmp_path, dsi):
+    write(tmp_path / "run", [*FIRST.heads[:3], *SECOND.heads[3:6]])
+    shown = dsi("scan", tmp_path / "run")
+    assert "--epochs :3 " in shown.err
+    assert "--epochs 4:" in shown.err
+    printed = json.loads(dsi("scan", tmp_path / "run", "--history", "--json").out)
+    (fact,) = [one for one in printed["facts"] if one["code"] == BREAK]
+    assert fact["epochs"] == [4]
+    assert fact["fields"]["breaks"] == [["epoch_3.pt", "epoch_4.pt"]]
+
+
+def test_analyze_names_the_epoch_at_which_another_training_begins(tmp_path, dsi):
+    folder = write(tmp_path / "run", [*FIRST.heads[:6], *SECOND.heads[2:8]])
+    (folder / "classes.txt").write_text("\n".join(FIRST.names))
+    out = tmp_path / "out"
+    ended = dsi("analyze", folder, "-o", out, "--json", "--no-report")
+    (fact,) = [one for one in json.loads(ended.out)["facts"] if one["code"] == BREAK]
+    assert fact["epochs"] == [7]
+    first, second = fact["command"].split(" && ")
+    assert first == f"dsi analyze {folder} --epochs :6 -o {out}-1"
+    assert second == f"dsi analyze {folder} --epochs 7: -o {out}-2"
+    found = run_findings(out, "run")
+    assert (found.breaks, found.phases) == ((7,), ())
+    assert "several trainings" in headline([found])
+    assert overview.note([found])["epoch"] == 7
+    with using(SCREEN):
+        figure = curves.figure("agreement", Results(out), FigureOptions())
+    lines = [line.get_xdata() for line in figure.axes[0].lines]
+    assert any(list(xs) == [6.5, 6.5] for xs in lines)
+    watched = dsi(
+        "watch",
+        folder,
+        "-o",
+        tmp_path / "watched",
+        "--idle",
+        "0.3s",
+        "--every",
+        "0.1s",
+        "--no-report",
+    )
+    assert "--epochs 7:" in watched.err
+
+
+def test_history_of_trainings_side_by_side_names_the_files_of_each(tmp_path, dsi):
+    mixed = [
+        one
+        for pair in zip(FIRST.heads[4:], SECOND.heads[4:], strict=True)
+        for one in pair
+    ]
+    folder = write(tmp_path / "run", mixed)
+    printed = json.loads(dsi("scan", folder, "--history", "--json").out)
+    (fact,) = [one for one in printed["facts"] if one["code"] == BREAK]
+    assert len(fact["fields"]["breaks"]) == len(mixed) - 1
+    commands = fact["command"].split(" && ")
+    for place, command in enumerate(commands, start=1):
+        files = [str(folder / f"epoch_{epoch}.pt") for epoch in range(place, 9, 2)]
+        assert command == " ".join(["dsi analyze", *files, f"-o dsi-out-{place}"])
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [UNTRAINED, *FIRST.heads],  # before training
+        [*FIRST.heads[:3], UNTRAINED, *FIRST.heads[3:]],  # the head starts again
+        [*FIRST.heads[:3], 0.01 * FIRST.heads[3], 3 * FIRST.heads[4]],  # norms
+        [*FIRST.heads[:3], moved(FIRST.heads[3], 0.7), *FIRST.heads[4:]],  # large rate
+        [*FIRST.heads[:3], *(moved(one, 0.7) for one in FIRST.heads[3:])],  # fine-tuned
+        [FIRST.heads[0][:30], FIRST.heads[1][:35], *FIRST.heads[2:]],  # it grows
+    ],
+)
+def test_history_of_one_training_has_no_break(heads, tmp_path):
+    write(tmp_path / "run", heads)
+    ((run, _),) = scan_paths([tmp_path / "run"], HeadOptions(), history=True)
+    assert BREAK not in [one.code for one in run.facts]

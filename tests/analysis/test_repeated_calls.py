@@ -19,7 +19,6 @@ from helpers.outputs import (
     assert_like_a_first_call,
     assert_same_output,
     contents,
-    garble,
     heads,
     save_head,
     tables,
@@ -28,7 +27,7 @@ from helpers.outputs import (
 from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.cache import ROWS, Cache
+from dsi_cli.analysis.cache import EVALUATIONS, GEOMETRY, HEADS, ROWS, Cache
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UsageError
@@ -79,6 +78,13 @@ def written(path, predictions, epochs=None, **evaluation):
     return Options(draws=0, evaluation=Evaluation(predictions=str(path), **evaluation))
 
 
+def named_rows(epochs):
+    """Return a table of predictions by name for each of some epochs."""
+    names = np.array(ANIMALS)
+    one = {"target": names[TARGETS], "prediction": names[drawn(1)[0]]}
+    return pd.concat([pd.DataFrame({"epoch": epoch} | one) for epoch in epochs])
+
+
 def accuracies(out, run="run", split="test"):
     """Return the accuracy of each epoch with predictions."""
     rows = tables(out)["curves"].query(
@@ -110,7 +116,6 @@ def test_analyze_again_opens_no_checkpoint_and_writes_no_file(
     (first,) = analyze([run], out, QUICK).runs
     assert (first.read, first.reused, first.evaluated) == (6, 0, 4)
     before = stamps(out)
-    garble(run)
     told, opened = again(run, out, monkeypatch)
     assert (told.read, told.reused, told.evaluated, opened) == (0, 4, 0, [])
     assert told.statuses == {"ok": 4, "skipped": 1, "failed": 1}
@@ -467,3 +472,143 @@ def test_analyze_of_two_runs_with_equal_files_reuses_nothing_at_first(
     assert [run.reused for run in runs] == [0, 0]
     runs = analyze([one, two], tmp_path / "out", Options()).runs
     assert [run.reused for run in runs] == [4, 4], "no draws are the default"
+
+
+@pytest.mark.parametrize("kind", ["table", "counts", "targets"])
+def test_analyze_with_labels_in_another_order_reads_names_of_predictions_again(
+    kind, make_run, tmp_path
+):
+    run, out, fresh = make_run(), tmp_path / "out", tmp_path / "fresh"
+    names = np.array(ANIMALS)
+    predictions, targets = tmp_path / "named.csv", None
+    if kind == "table":
+        rows = named_rows(range(4))
+        rows.to_csv(predictions, index=False)
+    elif kind == "counts":
+        run = make_run("one", epochs=1)
+        counts = pd.crosstab(names[TARGETS], names[drawn(1)[0]])
+        counts.to_csv(predictions)
+    else:
+        targets = tmp_path / "targets.npy"
+        np.save(targets, names[TARGETS])
+        predictions = tmp_path / "numbers.npz"
+        np.savez(predictions, predictions=drawn(4), epochs=range(4))
+    (tmp_path / "another.txt").write_text("\n".join(ANIMALS[::-1]), encoding="utf-8")
+    evaluation = Evaluation(
+        predictions=str(predictions), targets=None if targets is None else str(targets)
+    )
+    labels = str(tmp_path / "another.txt")
+    analyze([run], out, Options(draws=0, evaluation=evaluation))
+    analyze([run], out, Options(draws=0, labels=labels))
+    analyze([run], fresh, Options(draws=0, labels=labels, evaluation=evaluation))
+    assert_same_output(out, fresh)
+
+
+def test_analyze_with_labels_that_lack_a_name_of_the_predictions_raises(
+    make_run, tmp_path
+):
+    run, out = make_run(), tmp_path / "out"
+    named_rows([3]).to_csv(tmp_path / "named.csv", index=False)
+    evaluation = Evaluation(predictions=str(tmp_path / "named.csv"))
+    analyze([run], out, Options(draws=0, evaluation=evaluation))
+    others = tmp_path / "others.txt"
+    others.write_text("\n".join(("tulip", *ANIMALS[1:])), encoding="utf-8")
+    with raises("other-labels", UsageError, run="run", split="test"):
+        analyze([run], out, Options(draws=0, labels=str(others)))
+
+
+def replace_keeping_size_and_time(path, weight, epoch):
+    """Replace a checkpoint, as the next training with ``cp -p`` does."""
+    before = path.stat()
+    other = save_head(path.parent.parent / "next" / path.name, weight, epoch=epoch)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+    after = path.stat()
+    assert (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+
+
+def test_analyze_notices_another_checkpoint_of_the_same_size_and_time(
+    make_run, tmp_path
+):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    replace_keeping_size_and_time(run / "epoch_2.pt", heads(4, seed=9)[2], 2)
+    (told,) = analyze([run], out, QUICK).runs
+    assert (told.read, told.reused) == (1, 3)
+    assert_like_a_first_call(out, [run], QUICK)
+
+
+def test_analyze_of_copied_checkpoints_reads_heads_and_computes_no_row(
+    make_run, tmp_path, monkeypatch
+):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    before = contents(out)
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    shutil.rmtree(run)
+    copy.rename(run)
+    told, opened = again(run, out, monkeypatch)
+    assert (told.read, told.reused) == (4, 4)
+    assert {*opened} == {f"epoch_{epoch}.pt" for epoch in range(4)}
+    after = contents(out)
+    tables_before = {name: before[name] for name in before if ".cache" not in name}
+    assert tables_before == {
+        name: after[name] for name in after if ".cache" not in name
+    }
+    told, opened = again(run, out, monkeypatch)
+    assert (told.read, opened) == (0, [])
+
+
+@pytest.mark.parametrize("kind", [HEADS, EVALUATIONS, ROWS, GEOMETRY])
+@pytest.mark.parametrize("has_new_checkpoint", [True, False])
+def test_analyze_with_damaged_entries_computes_them_anew_and_says_so(
+    kind, has_new_checkpoint, make_run, tmp_path
+):
+    run, out, said = make_run(), tmp_path / "out", []
+    lay_beside(run, drawn(5))
+    save_head(run / "epoch_4.pt", heads(5)[4], epoch=4)
+    late = run / "epoch_4.pt"
+    if has_new_checkpoint:
+        late.rename(tmp_path / "late")
+    np.save(run / "preds.npy", drawn(5)[: 5 - has_new_checkpoint])
+    analyze([run], out, QUICK)
+    if has_new_checkpoint:
+        (tmp_path / "late").rename(late)
+        np.save(run / "preds.npy", drawn(5))
+    for path in (out / ".cache" / kind).iterdir():
+        path.write_bytes(path.read_bytes()[:-3] + b"xyz")
+    analyze([run], out, QUICK, say=said.append)
+    # Without a new checkpoint, some entries are not read.
+    assert sum("damaged" in line for line in said) in {1, int(has_new_checkpoint)}
+    assert_like_a_first_call(out, [run], QUICK)
+
+
+def test_analyze_with_damaged_predictions_of_an_earlier_file_names_them(
+    make_run, tmp_path
+):
+    run, out, said = make_run(), tmp_path / "out", []
+    analyze([run], out, written(tmp_path / "given.npz", drawn(4)))
+    for path in (out / ".cache" / EVALUATIONS).iterdir():
+        path.write_bytes(b"damaged")
+    summary = analyze([run], out, QUICK, say=said.append)
+    (found,) = [one for one in summary.facts if one.code == "predictions-lost"]
+    assert found.fields["files"] == [f"epoch_{epoch}.pt" for epoch in range(4)]
+    assert found.fields["split"] == "test"
+
+
+def test_analyze_with_damaged_heads_of_deleted_checkpoints_names_them(
+    make_run, tmp_path
+):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    (run / "epoch_1.pt").unlink()
+    for kind in (HEADS, ROWS):
+        for path in (out / ".cache" / kind).iterdir():
+            path.write_bytes(b"damaged")
+    save_head(run / "epoch_4.pt", heads(5)[4], epoch=4)
+    summary = analyze([run], out, QUICK)
+    (found,) = [one for one in summary.facts if one.code == "checkpoints-lost"]
+    assert found.fields["files"] == ["epoch_1.pt"]
+    analyze([run], out, QUICK)
+    assert_like_a_first_call(out, [run], QUICK)

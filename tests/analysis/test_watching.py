@@ -7,19 +7,21 @@ import os
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.outputs import assert_same_output, heads, save_head, tables
+from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, tables
 
 from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.lasting_suspects import MIN_EPOCHS, Finding
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.watch import (
     IDLE,
     REACHED,
     EndedEvent,
+    LastingSuspect,
     UpdatedEvent,
     WaitingEvent,
     check,
@@ -128,6 +130,33 @@ def test_a_checkpoint_in_two_halves_with_a_pause_between(make_run, watched):
     assert pending.reason.startswith("no checkpoint can be used: epoch_0.pt: ")
     assert new == updated(("run", 0))
     assert len(watched.analysed) == 2
+
+
+def test_watch_suspect_that_is_strong_twice_is_an_event_once(watched, tmp_path):
+    run = tmp_path / "runs" / "run"
+    run.mkdir(parents=True)
+    (run / "classes.txt").write_text("\n".join(ANIMALS), encoding="utf-8")
+    events = watched(
+        [run],
+        *chain.from_iterable(
+            (lambda epoch=epoch: save_head(*unlearned(run, epoch)), nothing)
+            for epoch in range(9)
+        ),
+    )
+    suspects = {event.new[0][1]: event.suspects for event in events[1:]}
+    first = MIN_EPOCHS + 1
+    dead = LastingSuspect("run", first, Finding("dead-class", (ANIMALS[3],)))
+    assert dead in suspects[first], "epoch 0 is not trained"
+    every = [one.finding for found in suspects.values() for one in found]
+    assert every.count(dead.finding) == 1
+    assert not any(suspects[epoch] for epoch in range(first))
+
+
+def unlearned(run, epoch):
+    """Return the path and the head of an epoch in which class 3 was not learned."""
+    weight = heads(9)[epoch]
+    weight[3] = weight[[k for k in range(len(weight)) if k != 3]].mean(dim=0)
+    return run / f"epoch_{epoch}.pt", weight
 
 
 def test_a_file_that_grows_keeps_no_other_waiting(make_run, watched, tmp_path):

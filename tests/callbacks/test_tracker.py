@@ -22,7 +22,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import dsi_cli
+from dsi_cli.analysis.lasting_suspects import MIN_EPOCHS, Finding
+from dsi_cli.analysis.tables.suspects import MANY_CLASSES
 from dsi_cli.callbacks import Tracker
+from dsi_cli.callbacks.suspects import MAX_CLASSES, SuspectSearch
 from dsi_cli.callbacks.tracker import OF_COUNTS
 from dsi_cli.errors import UsageError
 from dsi_cli.store.results import Results
@@ -257,6 +260,44 @@ def test_tracker_of_copied_weights_reads_those_of_each_call():
         weight = np.random.default_rng(seed).normal(size=(CLASSES, 6))
         values = track({"fc.weight": weight.astype(np.float32)})
         assert values == pytest.approx(expected(weight.astype(np.float32)))
+
+
+def test_tracker_suspect_that_is_strong_twice_is_logged_once(caplog):
+    track, dead = Tracker(LABELS), Finding("dead-class", (LABELS[3],))
+    with caplog.at_level(logging.WARNING):
+        for epoch in range(1, MIN_EPOCHS + 4):
+            weight = np.random.default_rng(0).normal(size=(CLASSES, 6))
+            weight[3] = np.delete(weight, 3, axis=0).mean(axis=0)
+            track(weight.astype(np.float32))
+            assert track.suspects.count(dead) == (epoch > MIN_EPOCHS)
+    logged = [record.args for record in caplog.records]
+    assert logged.count((MIN_EPOCHS + 1, dead)) == 1
+    assert len(logged) == len(track.suspects)
+    assert track.reasons == {}
+
+
+@pytest.mark.parametrize(
+    ("classes", "epochs"), [(MANY_CLASSES, 6), (MANY_CLASSES + 1, 10)]
+)
+def test_search_of_many_classes_is_in_every_fifth_epoch(classes, epochs):
+    search = SuspectSearch(
+        [str(index) for index in range(classes)], np.full((classes, classes), np.nan)
+    )
+    weight = np.random.default_rng(0).normal(size=(classes, 4))
+    weight[3] = weight.mean(axis=0)
+    found = [search.add(weight, None) for _ in range(epochs)]
+    assert Finding("dead-class", ("3",)) in found[-1]
+    assert not any(found[:-1])
+
+
+def test_tracker_of_more_classes_seeks_no_suspects():
+    classes = MAX_CLASSES + 1
+    weight = np.random.default_rng(0).normal(size=(classes, 4)).astype(np.float32)
+    weight[3] = weight.mean(axis=0)
+    track = Tracker([f"qzx{index}" for index in range(classes)])
+    for _ in range(MIN_EPOCHS + 1):
+        track(weight)
+    assert track.suspects == []
 
 
 def test_callbacks_has_four_names_and_no_other():

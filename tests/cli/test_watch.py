@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, tables
 
+from dsi_cli.analysis.lasting_suspects import MIN_EPOCHS
+
 QUICK = ("--no-report",)
 AT_MOST = 100
 """Seconds that anything may take on a busy machine."""
@@ -203,6 +205,30 @@ def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
     (document,) = map(json.loads, told.out.splitlines())
     assert (document["exit_code"], document["code"]) == (told.code, "idle")
     assert told.err.startswith(f"error: {document['error']}\n")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_watch_prints_a_suspect_that_is_strong_in_two_successive_tables(
+    as_json, dsi, tmp_path
+):
+    run, out = tmp_path / "run", tmp_path / "out"
+    weights = heads(MIN_EPOCHS + 2)
+    for epoch, weight in enumerate(weights):
+        weight[3] = weight[[k for k in range(len(weight)) if k != 3]].mean(dim=0)
+        if epoch == MIN_EPOCHS + 1:  # the table before has one epoch less
+            assert dsi("analyze", run, "-o", out, *QUICK).code == 0
+        save_head(run / f"epoch_{epoch}.pt", weight, epoch=epoch)
+        (run / "classes.txt").write_text("\n".join(ANIMALS), encoding="utf-8")
+    options = (*QUICK, "--every", "0.1s", "--idle", "0.3s")
+    told = dsi("watch", run, "-o", out, *options, *(["--json"] * as_json))
+    last = MIN_EPOCHS + 1
+    if as_json:
+        updated = json.loads(told.out.splitlines()[0])
+        dead = {"kind": "dead-class", "classes": [ANIMALS[3]]}
+        assert {"run": "run", "epoch": last} | dead in updated["suspects"]
+    else:
+        line = f"run  epoch {last:>3}  strong suspect (dead-class): {ANIMALS[3]};"
+        assert f"{line} dsi suspects {out}\n" in told.out.partition("\n\n")[0] + "\n"
 
 
 def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):

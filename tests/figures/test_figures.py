@@ -22,10 +22,11 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import save
-from dsi_cli.figures.axes import draw_line
+from dsi_cli.figures.axes import draw_chance, draw_legend_of_lines, draw_line
 from dsi_cli.figures.catalogue import FIGURES, FigureOptions, figure_spec
 from dsi_cli.figures.scatter import spread_apart
 from dsi_cli.figures.style import STYLES, Style, using
+from dsi_cli.queries.findings import Point
 from dsi_cli.store.results import Results
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -236,3 +237,58 @@ def test_spread_keeps_order_distance_and_bounds_and_what_is_far_apart(
     assert moved[-1] <= 100 + 1e-9
     if all(after - before >= 10 for before, after in pairwise(places)):
         np.testing.assert_allclose(moved, places, atol=1e-9)
+
+
+def test_curves_of_runs_of_which_one_has_predictions_keep_the_colours_of_the_runs(
+    tmp_path,
+):
+    first = write_checkpoints(tmp_path / "first")
+    second = write_checkpoints(tmp_path / "second", seed=1)
+    targets = np.arange(160) % len(ANIMALS)
+    drawn_classes = np.random.default_rng(0).integers(0, len(ANIMALS), (4, 160))
+    np.save(second / "targets.npy", targets)
+    np.save(second / "preds.npy", np.where(targets % 3, targets, drawn_classes))
+    analyze([first, second], tmp_path / "out", Options(draws=0))
+    results = Results(tmp_path / "out")
+    figure = drawn(results, "agreement", ("first", "second"))
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    of_run = dict(zip(texts, legend.get_lines(), strict=False))
+    colours = {name: of_run[name].get_color() for name in ("first", "second")}
+    assert len({*colours.values()}) == 2
+    found = []
+    for axes in figure.axes:
+        curves = [line for line in axes.get_lines() if line.get_gid() == "curve"]
+        found.append({line.get_label(): line.get_color() for line in curves})
+    assert {"second": colours["second"]} in found
+    assert all(colours[name] == of[name] for of in found for name in of)
+
+
+def test_chance_band_holds_the_values_that_words_call_within_chance():
+    figure = Figure()
+    axes = figure.subplots()
+    chance, std = np.array([0.1, 0.2]), np.array([0.01, 0.02])
+    draw_chance(axes, np.arange(2), chance, std)
+    (band,) = axes.collections
+    for epoch, level, spread in zip((0, 1), chance, std, strict=True):
+        ends = [y for x, y in band.get_paths()[0].vertices if x == epoch]
+        for z in (-2.9, 2.9):
+            point = Point(epoch, level + z * spread, z=z)
+            assert point.verdict == "within chance"
+            assert min(ends) < point.value < max(ends)
+        for z in (-3.1, 3.1):
+            point = Point(epoch, level + z * spread, z=z)
+            assert point.verdict != "within chance"
+            assert not min(ends) <= point.value <= max(ends)
+    with using(SCREEN):
+        draw_legend_of_lines(figure)
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["chance", "within chance (3 SD)"]
+
+
+def test_line_markers_at_the_ends_are_not_clipped():
+    axes = Figure().subplots()
+    draw_line(axes, np.arange(3), np.ones(3), "name")
+    (line,) = axes.get_lines()
+    assert not line.get_clip_on()

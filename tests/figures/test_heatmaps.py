@@ -9,7 +9,14 @@ from matplotlib.figure import Figure
 
 from dsi_cli.figures import color_scales, heatmaps
 from dsi_cli.figures.catalogue import FigureOptions, figure_spec
-from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow
+from dsi_cli.figures.heatmaps import (
+    ClassLayout,
+    HeatmapRow,
+    group_colours,
+    group_entries,
+    label_classes,
+    lines_across,
+)
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import matrices, run_classes
 from dsi_cli.queries.run_classes import ORDERS, ClassGroup
@@ -168,3 +175,23 @@ def test_cells_of_a_large_ccsm_are_ranks_of_block_means():
     uneven = np.full((127, 127), np.nan)
     uneven[126, 125] = 0.5
     assert np.isnan(color_scales.cell_ranks(uneven, "ccsm")).sum() == 64**2 - 1
+
+
+def test_group_marks_of_repeated_colours_have_a_line_more_each_time():
+    groups = [ClassGroup(f"group {index}", index, index) for index in range(20)]
+    layout = ClassLayout(
+        np.arange(20), [f"class {index}" for index in range(20)], groups
+    )
+    colours = group_colours([layout])
+    assert colours["group 0"] == colours["group 9"] == colours["group 18"]
+    assert lines_across("group 0", colours) == []
+    assert lines_across("group 9", colours) == [0.5]
+    assert lines_across("group 18", colours) == [1 / 3, 2 / 3]
+    parts = [len(entry) - 1 for entry in group_entries(colours).values()]
+    assert parts == [0] * 9 + [1] * 9 + [2] * 2
+    figure = Figure()
+    axes = figure.subplots()
+    label_classes(axes, layout, colours, Style("screen"), 0)
+    for strip in axes.child_axes:
+        marks = [line for line in strip.get_lines() if line.get_gid() == "group mark"]
+        assert len(marks) == 9 + 2 * 2

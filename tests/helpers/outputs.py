@@ -2,19 +2,23 @@
 holds.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 import torch
 
 from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.classifiers import checkpoint_scanner
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.summary import Summary
+from dsi_cli.checkpoints.checkpoint_reader import ScanResult
+from dsi_cli.checkpoints.discovery import CheckpointFile
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, SUSPECTS
 
@@ -72,14 +76,16 @@ def head_of(path: Path) -> npt.NDArray[np.float32]:
     return weight.numpy()
 
 
-def garble(folder: Path) -> None:
-    """Overwrite a run's checkpoints with garbage of the same size and time of change:
-    whoever reads one fails.
-    """
-    for path in folder.rglob("*.pt"):
-        before = path.stat()
-        path.write_bytes(b"\xff" * before.st_size)
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+def refuse_scans(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let whoever scans one of the checkpoints that a folder has now fail."""
+    paths = {*folder.rglob("*.pt")}
+    real = checkpoint_scanner.scan_checkpoint
+
+    def scan(file: CheckpointFile, *arguments: Any, **options: Any) -> ScanResult:
+        assert file.path not in paths, f"{file.path} is scanned again"
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr(checkpoint_scanner, "scan_checkpoint", scan)
 
 
 def tables(out: Path) -> dict[str, pd.DataFrame]:

@@ -159,7 +159,7 @@ def test_read_predictions_of_training_images_alone_has_one_split(save):
     confusions = np.arange(1, 19).reshape(2, 3, 3)
     file = read_predictions(save("counts.npz", {"train_confusions": confusions}))
     assert file.splits == {"train"}
-    with raises("no-targets"):
+    with raises("no-targets", split="train"):
         read_predictions(save("train.npz", {"train_predictions": TRAIN}))
     with raises("predictions-array"):
         read_predictions(save("train.npz", {"train_loss": TRAIN, "targets": TARGETS}))
@@ -178,7 +178,7 @@ def test_fewer_rows_of_training_predictions_are_the_last_epochs(save, tmp_path):
     with raises("epoch-count", rows=2, epochs=7):
         read_predictions(save("preds.npy", PREDICTIONS)).results(range(7), CLASSES)
     (tmp_path / "targets_train.npy").unlink()
-    with raises("no-targets"):
+    with raises("no-targets", split="train"):
         read_predictions(tmp_path / "preds_train.npy")
 
 
@@ -197,6 +197,9 @@ def test_open_predictions_of_a_folder_finds_both_files(folder, save, tmp_path):
     found = open_predictions(tmp_path / "all")
     assert found.splits == {"train"}
     assert found_in(found) == {"train": BOTH["train"]}
+    given = open_predictions(tmp_path / "all", save("t.npy", TRAIN_TARGETS))
+    of_train = given.of_run("run", Path("runs/run"))["train"]
+    assert of_train.truth.name == "t.npy"
 
 
 def test_open_predictions_of_a_folder_takes_the_file_of_training_images_first(

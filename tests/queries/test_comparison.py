@@ -11,10 +11,20 @@ import pandas as pd
 import pytest
 from helpers import oracles
 from helpers.errors import raises
-from helpers.outputs import ANIMALS, curve, stored, stored_reference, write_csm
+from helpers.outputs import (
+    ANIMALS,
+    curve,
+    heads,
+    save_head,
+    stored,
+    stored_reference,
+    write_csm,
+)
 from helpers.table_comparison import write_output, write_run, write_two
 from scipy import stats
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_MEASURES
 from dsi_cli.metrics.alignment import alignments
@@ -703,3 +713,89 @@ def test_compare_classes_missing_class_is_no_neighbour():
     assert likeness == pytest.approx([1.0] * 3 + [np.nan], nan_ok=True)
     assert np.isnan(pair.second[3]).all()
     assert pair.second[0, 1] == pytest.approx(100 * 5 / 6)
+
+
+@pytest.mark.parametrize("has_predictions", [True, False])
+def test_networks_whose_epochs_count_differently_are_compared_as_in_the_table(
+    tmp_path, has_predictions
+):
+    weights = heads(6)
+    targets = np.arange(160) % len(ANIMALS)
+    is_right = (
+        np.random.default_rng(0).random((6, 160)) < np.linspace(0.3, 0.8, 6)[:, None]
+    )
+    predictions = np.where(is_right, targets, (targets + 1) % len(ANIMALS))
+    # Lightning counts from 0; how an own loop counts is unknown.
+    for epoch in range(5):
+        path = tmp_path / "known" / f"epoch={epoch}-step={epoch + 1}.ckpt"
+        lightning = {"global_step": epoch + 1, "pytorch-lightning_version": "2.0.0"}
+        save_head(path, weights[epoch], epoch=epoch, **lightning)
+    for epoch in range(1, 7):
+        path = tmp_path / "unknown" / f"epoch_{epoch}.pt"
+        save_head(path, weights[epoch - 1], epoch=epoch)
+    for name, epochs in (("known", 5), ("unknown", 6)):
+        (tmp_path / name / "classes.txt").write_text("\n".join(ANIMALS))
+        if has_predictions:
+            np.save(tmp_path / name / "preds.npy", predictions[:epochs])
+            np.save(tmp_path / name / "targets.npy", targets)
+    out = tmp_path / "out"
+    analyze([tmp_path / "known", tmp_path / "unknown"], out, Options(draws=0))
+    comparison = compare([out])
+    chosen = dict(
+        zip(*comparison.tables()["chosen"][["run", "epoch"]].T.values, strict=True)
+    )
+    (row,) = comparison.networks.to_dict("records")
+    assert {"known": row["first_epoch"], "unknown": row["second_epoch"]} == chosen
+    if has_predictions:
+        assert row["matched_by"] == "accuracy"
+        assert (row["first_epoch"], row["second_epoch"], row["at"]) == (4, 5, 5)
+        assert row["value"] == pytest.approx(1)
+    else:
+        assert row["matched_by"] == "last epochs"
+        assert (row["first_epoch"], row["second_epoch"]) == (4, 6)
+
+
+def test_compare_of_label_lists_in_another_order_says_so_first(tmp_path, make_run, dsi):
+    first, second = make_run("first"), make_run("second", labels=ANIMALS[::-1])
+    out = tmp_path / "out"
+    analyze([first, second], out, Options(draws=0))
+    (found,) = compare([out]).facts
+    assert (found.code, found.fields["by"]) == ("label-orders-differ", "WordNet id")
+    assert set(found.fields["moved"]) == set(ANIMALS)
+    line = dsi("compare", out).out.splitlines()[0]
+    assert line.startswith("The label lists of first and second")
+
+
+def test_compare_of_other_senses_leaves_the_classes_out_of_the_agreement(
+    tmp_path, make_run
+):
+    first, second = make_run("first", epochs=1), make_run("second", epochs=1, seed=1)
+    (tmp_path / "map.csv").write_text("name,synset\nbee,bee.n.02\n", encoding="utf-8")
+    analyze([first], tmp_path / "a", Options(draws=0))
+    mapped = Options(draws=0, mapping=str(tmp_path / "map.csv"))
+    analyze([second], tmp_path / "b", mapped)
+    comparison = compare([tmp_path / "a", tmp_path / "b"])
+    (found,) = comparison.facts
+    assert (found.code, found.fields["labels"]) == ("senses-differ", ["bee"])
+    kept = [index for index, name in enumerate(ANIMALS) if name != "bee"]
+    square = np.ix_(kept, kept)
+    row = next(
+        row
+        for row in comparison.tables()["criteria"].to_dict("records")
+        if row["quantity"] == "sai_pearson"
+    )
+    for name, value in (("a", row["first_value"]), ("b", row["second_value"])):
+        results = Results(tmp_path / name)
+        own, reference = (
+            results.csm(kind).to_numpy()[square].astype(np.float64)
+            for kind in ("ncsm", "scsm")
+        )
+        pairs = np.triu_indices(len(kept), 1)
+        expected = np.corrcoef(own[pairs], reference[pairs])[0, 1]
+        assert value == pytest.approx(expected, abs=1e-5)
+
+
+def test_compare_of_the_same_labels_has_no_fact(tmp_path, make_run):
+    out = tmp_path / "out"
+    analyze([make_run("first"), make_run("second", seed=1)], out, Options(draws=0))
+    assert compare([out]).facts == []

@@ -5,10 +5,15 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.outputs import ANIMALS
+from numpy.testing import assert_allclose, assert_array_equal
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.queries import export
 from dsi_cli.store import spreadsheet
+from dsi_cli.store.results import Results
 
 FORMULAS = [
     "=1+1",
@@ -72,3 +77,44 @@ def test_write_stream_for_a_terminal_has_no_control_characters():
     assert not {"\x1b", "\x07", "\u202e"} & set(text)
     assert text.count("\n") == 4
     assert "\\x1b]0;title\\x07" in text
+
+
+def test_export_of_confusions_writes_counts_and_shares_of_the_true_class(
+    make_run, tmp_path, dsi
+):
+    run, out = make_run(), tmp_path / "out"
+    targets = np.arange(70) % 7  # the last class has no samples
+    predictions = np.random.default_rng(0).integers(0, 8, (4, 70))
+    np.save(run / "preds.npy", predictions)
+    np.save(run / "targets.npy", targets)
+    analyze([run], out, Options(draws=0))
+    counts = np.zeros((8, 8), int)
+    np.add.at(counts, (targets, predictions[2]), 1)
+    for kind in ("confusion", "confusion_normalised"):
+        path = tmp_path / f"{kind}.csv"
+        command = ("export", out, "--kind", kind, "--epoch", 2, "-o", path)
+        assert dsi(*command).code == 0
+        found = pd.read_csv(path).set_index("class")
+        assert list(found.index) == list(found.columns) == list(ANIMALS)
+        expected = counts if kind == "confusion" else counts / 10
+        assert_array_equal(found.to_numpy()[:7], expected[:7])
+        empty = 0 if kind == "confusion" else np.nan
+        assert_array_equal(found.to_numpy()[7], np.full(8, empty))
+    results = Results(out)
+    assert_array_equal(results.confusion(2), counts)
+    part = results.confusion(2, rows=["dog"], classes=[0, 1], normalised=True)
+    assert_array_equal(part, counts[1:2, :2] / 10)
+    # The CCSM has the same shares, but its diagonal is 1 by definition.
+    ccsm = results.csm("ccsm", epoch=2).to_numpy()[:7]
+    off = ~np.eye(7, 8, dtype=bool)
+    assert_allclose(ccsm[off], (counts / 10)[:7][off], rtol=1e-6)
+    assert (np.diagonal(ccsm) == 1).all()
+
+
+@pytest.mark.parametrize("option", [("--sorted",), ("--reference", "wordnet3.0-path")])
+def test_export_of_confusions_with_an_option_of_similarities_raises(
+    option, make_results, dsi
+):
+    ended = dsi("export", make_results(), "--kind", "confusion", *option)
+    assert ended.code == 2
+    assert option[0] in ended.err

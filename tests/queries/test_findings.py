@@ -167,7 +167,7 @@ def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
     )
     assert early.startswith("a learned WordNet-like structure early: its agreement is")
     assert headline([made(0, 0.4, 0.02)]).endswith(
-        " At the last epoch, the agreement of a is within chance."
+        " At the last epoch, the agreement of a is uncertain."
     )
 
 
@@ -321,3 +321,18 @@ def test_value_is_above_chance_only_if_z_and_interval_agree():
         replace(point, **changed).is_above_chance
         for changed in ({"low": -0.1}, {"z": 2.9}, {"z": None})
     )
+
+
+@pytest.mark.parametrize(
+    ("z", "low", "verdict"),
+    [
+        (2.9, 0.1, "within chance"),
+        (-2.9, None, "within chance"),
+        (3.1, 0.1, "above chance"),
+        (3.1, None, "above chance"),
+        (3.1, -0.1, "uncertain"),
+        (-3.1, None, "below chance"),
+    ],
+)
+def test_verdict_by_z_and_interval_names_the_side_of_chance(z, low, verdict):
+    assert Point(0, 0.2, low=low, chance=0.0, z=z).verdict == verdict

@@ -36,8 +36,10 @@ from dsi_cli.queries import quantities
 from dsi_cli.queries.mistakes import confused_pairs
 from dsi_cli.queries.records import records
 from dsi_cli.queries.run_classes import ClassGroup
+from dsi_cli.queries.suspect_texts import NO_SUSPECTS
 from dsi_cli.report import matrices, page_data
 from dsi_cli.store.results import Results
+from dsi_cli.suspect_kinds import KINDS_BY_NAME
 
 require_chromium(module=True)
 
@@ -631,15 +633,30 @@ def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
     wait_for(same_page, f"{title}{following!r}")
 
 
+NOTABLE = {
+    "run": "second",
+    "rank": 1,
+    "grade": "strong",
+    "epoch_ranks": [40, 0, 1],
+    "tested_epochs": [1, 2, 3],
+}
+WEAKER = {"grade": "worth a look"}
+ORDINARY = NOTABLE | {"grade": "ordinary"}
+
+
 @pytest.fixture
 def suspects_page(open_page, out, tmp_path):
-    """The page of seven suspects of the second run, the strongest first."""
+    """The page of seven notable suspects of the second run, the strongest first, and of
+    an ordinary one of two kinds.
+    """
     folder = tmp_path / "out"
     shutil.copytree(out, folder)
     rows = [
-        suspect("duplicate", 1, 2, run="second", evidence=HOSTILE),
-        suspect("shortcut", 1, 3, 5, run="second"),
-        *(suspect("dead-class", index, run="second") for index in range(5)),
+        suspect("duplicate", 1, 2, **NOTABLE, since_epoch=2, evidence=HOSTILE),
+        suspect("shortcut", 1, 3, 5, **NOTABLE),
+        *(suspect("dead-class", index, **NOTABLE | WEAKER) for index in range(5)),
+        suspect("wrong-label", 1, **ORDINARY),
+        suspect("wrong-sense", 2, **ORDINARY),
     ]
     write_suspects(folder, rows)
     return open_page(report_file.write_report(folder))
@@ -650,14 +667,39 @@ def test_suspects_are_below_the_charts_and_five_are_open(suspects_page):
     classes = [block.get_attribute("class") for block in blocks.all()]
     assert classes.index("hero") < classes.index("suspects")
     assert classes.index("suspects") < classes.index("differences")
-    link = suspects_page.get_by_role("link", name="7 suspects, the strongest:")
+    link = suspects_page.get_by_role(
+        "link", name="2 strong, 5 worth a look, the first: dog, horse"
+    )
     assert link.get_attribute("href") == "#suspects"
     shown = suspects_page.locator(".suspect")
     assert [item.is_visible() for item in shown.all()] == [True] * 5 + [False] * 2
     assert HOSTILE in shown.first.inner_text()
-    assert "q = 0.012" in shown.first.inner_text()
-    suspects_page.locator(".suspects summary").click()
+    title = shown.first.locator(".suspect-title").inner_text()
+    assert title.split("\n")[-1].strip().endswith("duplicate, strong, since epoch 2")
+    suspects_page.locator(".suspects summary", has_text="2 more").click()
     assert shown.last.is_visible()
+
+
+def test_suspects_have_a_line_of_their_ranks_with_a_title(suspects_page):
+    line = suspects_page.locator(".suspect .rank-line").first
+    text = "rank 40 at epoch 1, no candidate at epoch 2, rank 1 at epoch 3"
+    assert line.locator("svg title").text_content() == text
+    assert line.inner_text().strip() == "rank 40 at epoch 1, rank 1 at epoch 3"
+    path = line.locator("path").get_attribute("d")
+    assert path.count("M") == 2, "a gap at the epoch at which it is no candidate"
+    assert "c1" in line.locator("path").get_attribute("class").split()
+
+
+def test_kinds_without_a_notable_suspect_have_a_line_each(suspects_page):
+    lines = suspects_page.locator(".suspects details > p")
+    assert [line.is_visible() for line in lines.all()] == [False, False]
+    suspects_page.locator(".suspects summary", has_text="2 kinds").click()
+    shown = lines.all_inner_texts()
+    for text, name, member in zip(
+        shown, ("wrong-label", "wrong-sense"), (1, 2), strict=True
+    ):
+        assert text.startswith(KINDS_BY_NAME[name].question)
+        assert text.endswith(f"(first of this kind: {LABELS[member]}).")
 
 
 def test_suspects_have_the_rows_of_their_classes_as_pictures(suspects_page):
@@ -685,8 +727,9 @@ def test_results_without_suspects_say_so(open_page, out, tmp_path):
     shutil.copytree(out, folder)
     write_suspects(folder, [])
     page = open_page(report_file.write_report(folder))
-    text = page.locator(".suspects").inner_text().replace("\u00a0", " ")
-    assert text == "No suspects at a false discovery rate of 10 %"
+    text = page.locator(".suspects").inner_text()
+    assert text == NO_SUSPECTS.capitalize()
+    assert page.locator('a[href="#suspects"]').count() == 0
 
 
 def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.analysis.classifiers.heads import Heads
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
-from dsi_cli.analysis.previous_plan import PlannedRun
+from dsi_cli.analysis.previous_plan import PlannedCheckpoint, PlannedRun
 from dsi_cli.checkpoints import training_runs
 from dsi_cli.checkpoints.checkpoint_reader import (
     HeadOptions,
@@ -28,6 +28,7 @@ from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, Record
 from dsi_cli.engines import Engine, local, processes
 from dsi_cli.errors import UsageError
+from dsi_cli.facts import Fact, fact
 from dsi_cli.labels import files as label_files
 from dsi_cli.remote import filesystem
 from dsi_cli.remote.locations import Place
@@ -175,7 +176,7 @@ def scan_run(
         record = remembered.get(file)
         if record is None:
             result = next(new_results)
-            heads.add(scanner.key(file), result)
+            heads.add(file, scanner.key(file), result)
             record = result.record
             if record.fingerprint is not None:
                 heads_read.add(record.path)
@@ -247,6 +248,7 @@ def split_trainings(
         own = [record for record in records if record.path in present]
         if not own:
             continue
+        run = replace(run, facts=(*run.facts, *_lost_facts(run, deleted, used)))
         missing = _missing_records(run, own, used)
         read = scanned.heads_read & {record.path for record in own}
         missing_paths = frozenset(record.path for record in missing)
@@ -260,6 +262,23 @@ def split_trainings(
             )
         )
     return parts
+
+
+def _lost_facts(
+    run: TrainingRun, deleted: Sequence[PlannedCheckpoint], used: Sequence[Record]
+) -> list[Fact]:
+    """Return a fact about deleted checkpoints of a run whose heads, of which the cache
+    had the only copy, were damaged; none if there are no such checkpoints.
+    """
+    used_paths = {record.path for record in used}
+    names = [
+        one.record.name
+        for one in deleted
+        if one.rows is not None
+        and one.record.run == run.name
+        and one.record.path not in used_paths
+    ]
+    return [fact("checkpoints-lost", files=names)] if names else []
 
 
 def _missing_records(

@@ -51,9 +51,15 @@ class Heads:
         self._bytes_in_memory = 0
 
     def remembered(self, file: CheckpointFile, key: str) -> Record | None:
-        """Return the record that scanning a file gave; None if it must be scanned."""
-        entry = None if self.cache is None else self.cache.get(HEADS, key, ["record"])
-        if entry is None:
+        """Return the record that scanning a file gave; None if it must be scanned.
+
+        A file that may have been replaced is scanned again. If its head is the same,
+        all that was computed from it holds.
+        """
+        entry = None
+        if self.cache is not None:
+            entry = self.cache.get(HEADS, key, ["record", "identity"])
+        if entry is None or entry.get("identity") != list(file.identity):
             return None
         record = replace(Record(**entry["record"]), run=file.run)
         self.keys[record.path] = key
@@ -68,7 +74,7 @@ class Heads:
         self.keys[path] = key
         return self.cache is not None and self.cache.has(HEADS, key)
 
-    def add(self, key: str, result: ScanResult) -> None:
+    def add(self, file: CheckpointFile, key: str, result: ScanResult) -> None:
         """Keep what scanning a file gave, unless it failed for a reason that may
         disappear.
         """
@@ -81,7 +87,10 @@ class Heads:
             return
         if record.status != OK and record.fingerprint is None:
             return
-        entry: dict[str, Any] = {"record": asdict(record)}
+        entry: dict[str, Any] = {
+            "record": asdict(record),
+            "identity": list(file.identity),
+        }
         if head is not None:
             entry["head"] = head_table(head)
         self.keys[record.path] = key

@@ -241,6 +241,8 @@ def prepare_evaluations(
         ]
         descriptions = evaluations.sources[run.name] = {}
         for split in evaluations.splits[run.name]:
+            facts += split.lost_facts
+            split.renumber()
             infos = [
                 (record.epoch_number, info)
                 for record in run.usable

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,25 +64,27 @@ def predictions_for_run(
     run. Predictions of one epoch without its number are those of the last epoch.
     Training predictions may be those of the last epochs alone.
     """
-    is_train = predictions.splits == {"train"}
     classes = run.classes or labels.classes
     usable = sorted({record.epoch_number for record in run.usable})
     every = sorted(run.epochs((OK, FAILED, PENDING))) if run.has_epochs else [0]
     if len(every) > 1 and predictions.has_one_epoch(run.name):
         last = predictions.last_epoch(every, usable, run.name)
         results = predictions.results([last], classes, run.names, run.name)
+        source = _file_predictions(predictions, run, labels, results)
+        if predictions.may_be_last:
+            return source, []
         assumed = fact(
             "predictions-without-epoch",
             file=predictions.name,
             of_run=len(every),
             last=every[-1],
         )
-        source = _file_predictions(predictions, run, labels, results)
-        return source, [] if is_train else [assumed]
+        return source, [assumed]
     first_error: UsageError | None = None
     # The rows of an array belong to all epochs of the run, or else to the usable ones;
-    # rows of training images are always those of the last epochs of all.
-    for epochs in filter(None, (every,) if is_train else (every, usable)):
+    # fewer rows of training images are the last ones of all.
+    candidates = (every,) if predictions.may_be_last else (every, usable)
+    for epochs in filter(None, candidates):
         try:
             results = predictions.results(epochs, classes, run.names, run.name)
         except UsageError as error:
@@ -107,10 +110,7 @@ def predictions_for_run(
         others = predictions.unused_epochs(
             {record.epoch_number for record in run.resolved}, run.name
         )
-        missing = [epoch for epoch in usable if epoch not in results]
-        if is_train and missing == usable[: len(missing)]:
-            missing = []  # the description of the source names the last epochs
-        return source, _mismatch(predictions.name, missing, len(usable), others)
+        return source, _mismatch(predictions, usable, results, others)
     message = f"run {run.name!r} has no epoch that predictions could belong to"
     raise first_error or UsageError(message, code="no-epoch", run=run.name)
 
@@ -129,14 +129,14 @@ def _file_predictions(
     used = [results[epoch] for epoch in epochs]
     in_words = f"{count(len(used), 'epoch')}, "
     is_last = epochs == usable[-len(epochs) :] and len(epochs) < len(usable)
-    if is_last and predictions.splits == {"train"}:
+    if is_last and predictions.may_be_last:
         in_words = f"epochs {epochs[0]} to {epochs[-1]}, the last {len(epochs)}"
         if len(epochs) == 1:
             in_words = f"epoch {epochs[0]}, the last one"
         in_words += f" of {len(usable)}; "
     # The stored description has no number of epochs, since a later call may use more of
     # them.
-    description = {"source": predictions.describe(used)}
+    source = {"source": predictions.describe(used)}
     of_paths: dict[str, EvaluationResult] = {}
     digests: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -149,27 +149,35 @@ def _file_predictions(
             reason = f"{predictions.name} has no predictions for epoch {record.epoch}"
             missing[record.path] = reason
         else:
+            description = source | result.description
             if run.common_classes != run.classes:
                 result = result.of_first(labels.classes)
-            of_paths[record.path] = replace(result, description=description)
+            result = replace(result, description=description)
+            of_paths[record.path] = result
             digests[record.path] = _digest(result)
     in_words = predictions.describe(used, in_words)
     return FilePredictions(in_words, of_paths, digests, missing)
 
 
 def _mismatch(
-    name: str, missing: Sequence[int], of_run: int, others: Sequence[int]
+    predictions: PredictionFile,
+    usable: Sequence[int],
+    found: Collection[int],
+    others: Sequence[int],
 ) -> list[Fact]:
     """Return facts about epochs that only the run or only the file has."""
-    facts = []
-    if missing:
+    facts, name = [], predictions.name
+    missing = [epoch for epoch in usable if epoch not in found]
+    # The description of the source says that training predictions are the last ones.
+    is_described = predictions.may_be_last and missing == usable[: len(missing)]
+    if missing and not is_described:
         facts.append(
             fact(
                 "epochs-without-predictions",
                 epochs=missing,
                 file=name,
                 missing=len(missing),
-                of_run=of_run,
+                of_run=len(usable),
             )
         )
     if others:
@@ -178,7 +186,12 @@ def _mismatch(
 
 
 def _digest(result: EvaluationResult) -> str:
+    """Return a digest of predictions and of the names by which they were read. Later
+    labels may give the names other numbers.
+    """
     digest = hashlib.sha256()
+    names = result.description["numbers_by_name"]
+    digest.update(json.dumps(names, sort_keys=True).encode())
     counts = result.counts
     cells = (
         (counts,)

@@ -5,6 +5,9 @@ If a call has a source for a split, only results of this source count. Without a
 the last result of each checkpoint counts. A result that does not count stays in the
 cache until another result of its checkpoint replaces it, so a source that fails loses
 nothing.
+
+A result that counts without a source has the class numbers of this call: names of
+classes that its predictions were read by get the numbers that the labels give them now.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.analysis.cache import EVALUATIONS, Cache, Entry, key_of
@@ -24,7 +29,9 @@ from dsi_cli.analysis.evaluation.from_file import FilePredictions
 from dsi_cli.analysis.evaluation.from_model import ModelPredictions
 from dsi_cli.analysis.previous_plan import PlannedCheckpoint, SavedEvaluation
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.errors import CheckpointError
+from dsi_cli.errors import CheckpointError, UsageError
+from dsi_cli.facts import Fact, fact
+from dsi_cli.predictions.epoch_predictions import numbers_by_name
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import confusion_counts, confusion_similarity
 from dsi_cli.store import parquet
@@ -72,19 +79,90 @@ class SplitEvaluations:
         previous: dict[str, PlannedCheckpoint],
     ) -> None:
         self.cache, self.split, self.source = cache, split, source
+        self._run = run
         self.failed: dict[str, CheckpointError] = {}
         self.made = 0
+        self._lost: list[Record] = []
         self._scanned = {record.path: record for record in run.records}
         # An evaluation belongs to a version of a file.
         self._saved: dict[str, SavedEvaluation] = {}
         for path, checkpoint in previous.items():
             saved, scanned = checkpoint.evaluations.get(split), self._scanned.get(path)
-            is_same = (
-                scanned is not None and checkpoint.record.version == scanned.version
-            )
-            if saved is not None and is_same and cache.has(EVALUATIONS, saved.key):
+            if saved is None or scanned is None:
+                continue
+            if checkpoint.record.version != scanned.version:
+                continue
+            if cache.has(EVALUATIONS, saved.key):
                 self._saved[path] = saved
+            elif source is None:
+                self._lost.append(scanned)
         self._infos: dict[str, Entry] = {}
+
+    @property
+    def lost_facts(self) -> list[Fact]:
+        """A fact about results that were damaged and have no source, if there are
+        any.
+        """
+        names = [record.name for record in self._lost]
+        return (
+            [fact("predictions-lost", files=names, split=self.split)] if names else []
+        )
+
+    def renumber(self) -> None:
+        """Read the names of stored predictions again by the labels of this call, unless
+        it has a source.
+
+        Raise `UsageError` if the labels lack a name, or do not give the predictions that
+        a result has only as a sum.
+        """
+        if self.source is not None:
+            return
+        for record in self._run.usable:
+            info = self.info(record)
+            earlier = info.get("from", {}).get("numbers_by_name", {})
+            now = self._numbers_now(earlier)
+            if now == earlier:
+                continue
+            if info["others"] is not None:
+                raise self._other_labels("the classes that not all heads have")
+            saved = self._saved[record.path]
+            entry = self.cache.read(EVALUATIONS, saved.key, PARTS) | {INFO: info}
+            key = key_of("renumbered", saved.key, now)
+            self.cache.put(EVALUATIONS, key, _renumbered(entry, earlier, now))
+            self._saved[record.path] = SavedEvaluation(key, key)
+
+    def _numbers_now(
+        self, earlier: dict[str, dict[str, int]]
+    ) -> dict[str, dict[str, int]]:
+        """Return the numbers by name of a stored result with the labels of this call."""
+        now = {}
+        for kind, numbers in earlier.items():
+            try:
+                now[kind] = numbers_by_name(
+                    list(numbers), self._run.classes or 0, self._run.names, kind
+                )
+            except UsageError as error:
+                raise self._other_labels(
+                    f"the {kind} {error.fields['label']}"
+                ) from None
+        return now
+
+    def _other_labels(self, lacking: str) -> UsageError:
+        message = (
+            f"the predictions of run {self._run.name!r} on {self.split} were read with"
+            f" other labels, and the labels of this call do not give {lacking}"
+        )
+        hint = (
+            "give --predictions again, the labels that the predictions were made with"
+            " (--labels), or another output with -o"
+        )
+        return UsageError(
+            message,
+            hint=hint,
+            code="other-labels",
+            run=self._run.name,
+            split=self.split,
+        )
 
     def needs(self, record: Record) -> bool:
         """Return whether the result of a checkpoint must be made."""
@@ -232,6 +310,51 @@ class SplitEvaluations:
         return SavedEvaluation(key_of(source, [needs_templates, samples]), source)
 
 
+def _renumbered(
+    entry: Entry,
+    earlier: dict[str, dict[str, int]],
+    now: dict[str, dict[str, int]],
+) -> Entry:
+    """Return an entry, made from a file, whose names of targets and of predictions have
+    other numbers.
+    """
+    info = entry[INFO]
+    number_now = {}
+    for kind in ("target", "prediction"):
+        numbers = np.arange(info["classes"])
+        for name, number in earlier.get(kind, {}).items():
+            numbers[number] = now[kind][name]
+        number_now[kind] = numbers
+    description = info["from"] | {"numbers_by_name": now}
+    renumbered = entry | {INFO: info | {"from": description}}
+    if PREDICTIONS.path in entry:
+        samples = entry[PREDICTIONS.path]
+        for kind, numbers in number_now.items():
+            column = samples.schema.get_field_index(kind)
+            values = pa.array(numbers[samples[kind].to_numpy()])
+            field = samples.schema.field(column)
+            samples = samples.set_column(column, field, values.cast(field.type))
+        renumbered[PREDICTIONS.path] = samples
+    if CONFUSIONS.path in entry:
+        earlier_counts = parquet.to_counts(entry[CONFUSIONS.path])
+        rows, columns = np.nonzero(earlier_counts)
+        counts = np.zeros_like(earlier_counts)
+        cells = (number_now["target"][rows], number_now["prediction"][columns])
+        np.add.at(counts, cells, earlier_counts[rows, columns])
+        renumbered |= _tables_of_counts(counts)
+    return renumbered
+
+
+def _tables_of_counts(counts: NDArray[np.int64]) -> Entry:
+    """Return the tables of confusion counts ``(C, C)`` and of their CCSM."""
+    indices = {"class_index": range(len(counts))}
+    tables = {CONFUSIONS.path: parquet.from_matrix(CONFUSIONS, counts, {}, indices)}
+    if len(counts) <= similarity.MAX_DENSE_CLASSES:
+        ccsm = confusion_similarity(counts)
+        tables["ccsm"] = parquet.from_matrix(CSMS, ccsm, {"kind": "ccsm"}, indices)
+    return tables
+
+
 def _without_others(counts: Any) -> tuple[Any, list[int] | None]:
     """Return square counts, and the column of other classes if there is one."""
     if counts is None or counts.shape[0] == counts.shape[1]:
@@ -242,9 +365,6 @@ def _without_others(counts: Any) -> tuple[Any, list[int] | None]:
 def _entry(result: EvaluationResult) -> Entry:
     """Return a result as an entry of the cache."""
     counts, others = _without_others(result.counts)
-    ccsm = None
-    if counts is not None and counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
-        ccsm = confusion_similarity(counts)
     entry: Entry = {}
     if result.predictions is not None:
         size = len(result.predictions)
@@ -258,16 +378,16 @@ def _entry(result: EvaluationResult) -> Entry:
         }
         known = {name: values for name, values in varying.items() if values is not None}
         entry[PREDICTIONS.path] = parquet.from_columns(PREDICTIONS, size, {}, known)
-    for kind, matrix in zip(
-        MATRIX_PARTS, (ccsm, result.tncsm, result.equal_tncsm), strict=True
+    # The counts of too many classes follow from the predictions, if these are stored.
+    if counts is not None and (
+        result.predictions is None or counts.shape[0] <= similarity.MAX_DENSE_CLASSES
     ):
+        entry |= _tables_of_counts(counts)
+    templates = {"tncsm": result.tncsm, "tncsm_equal": result.equal_tncsm}
+    for kind, matrix in templates.items():
         if matrix is not None:
             indices = {"class_index": range(len(matrix))}
             entry[kind] = parquet.from_matrix(CSMS, matrix, {"kind": kind}, indices)
-    # The counts of too many classes follow from the predictions, if these are stored.
-    if counts is not None and (result.predictions is None or ccsm is not None):
-        indices = {"class_index": range(counts.shape[0])}
-        entry[CONFUSIONS.path] = parquet.from_matrix(CONFUSIONS, counts, {}, indices)
     if result.text_weight is not None:
         entry[TEXT_HEAD] = head_table(HeadParameters(result.text_weight))
     equal = result.equal_samples

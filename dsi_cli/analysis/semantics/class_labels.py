@@ -647,6 +647,20 @@ def contradictions_of_found(
     return _contradictions(labels, run, readable if labels.path is not None else ())
 
 
+def orders_nearby(labels: LabelList, run: TrainingRun) -> dict[str, tuple[int, ...]]:
+    """Return the orders of the label files of a run that have the same classes as its
+    labels: the index of each class in the labels, by the path of the file.
+    """
+    found = {}
+    for nearby in _labels_in_files(run):
+        if isinstance(nearby, UsageError) or len(nearby.names) != len(labels.names):
+            continue
+        order = match_order(nearby.names, nearby.wnids, labels, {})
+        if order is not None and nearby.path is not None:
+            found[nearby.path] = order
+    return found
+
+
 def _contradictions(
     labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]
 ) -> list[Fact]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.analysis.cache import key_of
 from dsi_cli.analysis.evaluation import collect
+from dsi_cli.analysis.history import break_facts
 from dsi_cli.analysis.plan import Plan
-from dsi_cli.analysis.tables import geometry
+from dsi_cli.analysis.tables import geometry, input_agreement
 from dsi_cli.analysis.tables.result_tables import RunRows, write_table
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
 from dsi_cli.facts import Fact, about_run, fact
+from dsi_cli.metrics.head_geometry import MIN_BREAK_ANGLE
 from dsi_cli.queries import facts
 from dsi_cli.queries.findings import reference_name
 from dsi_cli.store import parquet
@@ -26,13 +31,18 @@ have at least this mean angle of the class vectors, in degrees.
 
 
 def of_run(rows: RunRows) -> list[Fact]:
-    """Return what the rows of a run show: files that failed, labels to check, zero
-    weights, other accuracies and unrelated heads. Its tables are written.
+    """Return what the rows of a run show: inputs that contradict one another, files that
+    failed, labels to check, zero weights, other accuracies and unrelated heads. Its
+    tables are written.
     """
-    found = [*_unused_files(rows), *_missing_predictions(rows), *of_labels(rows)]
+    found = [*input_agreement.of_run(rows), *_unused_files(rows)]
+    found += [*_missing_predictions(rows), *of_labels(rows)]
+    # A contradiction says more about predictions than that their accuracy differs.
+    explained = facts.distrusted(found)
     for record in rows.records:
-        found += _of_checkpoint(rows, record)
-    found += _unrelated_heads(rows.plan.out, rows.run.name)
+        found += _of_checkpoint(rows, record, explained)
+    angles = geometry.angles_between_checkpoints(rows.plan.out, rows.run.name)
+    found += _breaks(rows, angles) or _unrelated_heads(list(angles.values()))
     return about_run(rows.run.name, found)
 
 
@@ -77,9 +87,11 @@ def _missing_predictions(rows: RunRows) -> Iterator[Fact]:
             )
 
 
-def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
+def _of_checkpoint(
+    rows: RunRows, record: Record, explained: frozenset[str]
+) -> Iterator[Fact]:
     """Yield facts about zero weights of a checkpoint, and accuracies that differ from
-    those that the trainer wrote.
+    those that the trainer wrote, except for those of ``explained`` predictions.
     """
     epochs, computed = [record.epoch_number], rows.computed[record.path]
     label_list = rows.labels.label_list
@@ -89,9 +101,13 @@ def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
             for index in computed.zero_rows
         ]
         yield fact("zero-weights", epochs=epochs, classes=classes)
-    splits = collect.splits_with_other_accuracy(
-        computed.curves, rows.trainer_values(record)
-    )
+    splits = [
+        split
+        for split in collect.splits_with_other_accuracy(
+            computed.curves, rows.trainer_values(record)
+        )
+        if f"predictions:{split}" not in explained
+    ]
     if not splits:
         return
     evaluations = [
@@ -106,13 +122,34 @@ def _of_checkpoint(rows: RunRows, record: Record) -> Iterator[Fact]:
     yield fact(code, epochs=epochs, splits=splits)
 
 
-def _unrelated_heads(out: Path, run: str) -> Iterator[Fact]:
-    """Yield a fact if the checkpoints of a run seem to be separate trainings, by the
-    angles of their class vectors.
+def _unrelated_heads(angles: Sequence[float]) -> list[Fact]:
+    """Return a fact if the checkpoints of a run seem to be separate trainings, by the
+    mean angles between successive ones.
     """
-    angles = geometry.angles_between_checkpoints(out, run)
-    if len(angles) >= MIN_STEPS and min(angles) >= UNRELATED_ANGLE:
-        yield fact("heads-unrelated", angle=min(angles))
+    if len(angles) < MIN_STEPS or min(angles) < UNRELATED_ANGLE:
+        return []
+    return [fact("heads-unrelated", angle=min(angles))]
+
+
+def _breaks(
+    rows: RunRows, angles: Mapping[tuple[int | None, int | None], float]
+) -> list[Fact]:
+    """Return a fact if a run consists of several trainings, of which each has several
+    checkpoints.
+    """
+    # Most heads are near the one before, and dsi does not read them again.
+    needed = {
+        record.path
+        for before, after in pairwise(rows.records)
+        if angles.get((after.epoch, after.step), 0.0) >= MIN_BREAK_ANGLE
+        for record in (before, after)
+    }
+
+    def weight_of(record: Record) -> NDArray[np.float32] | None:
+        head = rows.plan.head_of(record) if record.path in needed else None
+        return None if head is None else head.weight
+
+    return break_facts(rows.run, weight_of, str(rows.plan.out))
 
 
 def write(plan: Plan, found: Sequence[Fact], runs: Sequence[str]) -> bool:

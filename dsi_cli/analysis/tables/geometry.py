@@ -131,14 +131,18 @@ def _units(weight: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return rows / np.where(norm > 0, norm, 1.0)[:, None]
 
 
-def angles_between_checkpoints(out: Path, run: str) -> list[float]:
+def angles_between_checkpoints(
+    out: Path, run: str
+) -> dict[tuple[int | None, int | None], float]:
     """Return the mean angle of all class vectors to those of the checkpoint before, in
-    degrees, for each stored checkpoint.
+    degrees, by the epoch and step of each stored checkpoint that has one.
     """
     if not (out / GEOMETRY.path).is_file():
-        return []
+        return {}
     table = parquet.read(out / GEOMETRY.path, run, ["epoch", "step", "angle_previous"])
-    means = table.group_by(["epoch", "step"]).aggregate([("angle_previous", "mean")])[
-        "angle_previous_mean"
-    ]
-    return [float(angle) for angle in means.drop_null().to_pylist()]
+    means = table.group_by(["epoch", "step"]).aggregate([("angle_previous", "mean")])
+    return {
+        (row["epoch"], row["step"]): row["angle_previous_mean"]
+        for row in means.to_pylist()
+        if row["angle_previous_mean"] is not None
+    }

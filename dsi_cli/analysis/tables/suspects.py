@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.cache import key_of
+from dsi_cli.analysis.tables import input_agreement
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.metrics import suspects
 from dsi_cli.metrics.pair_confusions import (
@@ -29,10 +30,9 @@ from dsi_cli.metrics.pair_confusions import (
 )
 from dsi_cli.metrics.pair_residuals import (
     TINY,
-    closeness,
     fisher,
-    pair_residuals,
     upper,
+    with_diagonal,
 )
 from dsi_cli.metrics.suspects import MIN_CLASSES, MIN_NAMES, Network, Senses, Suspect
 from dsi_cli.similarity import (
@@ -88,16 +88,22 @@ class RunEvidence:
         trained = [epoch for epoch in every if epoch != 0]
         self.epochs = trained or every
         self.references = layout.references_of(out, run)
+        self.distrusted = input_agreement.distrusted(out, run)
 
     @cached_property
     def pool(self) -> tuple[Any, ...]:
-        """The classes and references, which all runs of a pool have in common."""
-        synsets = [row["synset"] for row in self.classes]
-        return tuple(self.names), tuple(synsets), tuple(self.references)
+        """The classes, references and distrust, which all runs of a pool have in
+        common.
+        """
+        synsets = tuple(row["synset"] for row in self.classes)
+        distrusts_labels = "labels" in self.distrusted
+        return tuple(self.names), synsets, tuple(self.references), distrusts_labels
 
     @cached_property
     def names(self) -> list[str]:
         """The names of the classes, or else their indices."""
+        if "labels" in self.distrusted:
+            return [f"class {row['class_index']}" for row in self.classes]
         return [
             f"class {row['class_index']}" if row["name"] is None else row["name"]
             for row in self.classes
@@ -105,9 +111,11 @@ class RunEvidence:
 
     @cached_property
     def reference(self) -> Matrix | None:
-        """The main reference ``(C, C)``, NaN for missing classes; None without one."""
+        """The main reference ``(C, C)``, NaN for missing classes; None without one, or
+        if other inputs contradict the labels.
+        """
         labels_id = self.classes[0]["labels_id"]
-        if labels_id is None or not self.references:
+        if labels_id is None or not self.references or "labels" in self.distrusted:
             return None
         path = layout.reference_path(self.out, self.references[0], labels_id)
         if not path.is_file():
@@ -119,9 +127,9 @@ class RunEvidence:
         paths = [layout.head_path(self.out, self.run, one) for one in epochs]
         similarities, lengths = [], []
         for head in self._of_classes(paths, parquet.read_weight):
-            similarities.append(fisher(centred_weight_similarity(head)))
-            of_rows = np.linalg.norm(centre(as_rows(head)), axis=1)
-            lengths.append(of_rows / max(of_rows.mean(), TINY))
+            similarity, of_rows = head_evidence(head)
+            similarities.append(similarity)
+            lengths.append(of_rows)
         counts = self._counts(epochs)
         if not similarities and not counts:
             return None
@@ -138,6 +146,8 @@ class RunEvidence:
         """Return the mean confusion counts ``(C, C)`` of some epochs, by split."""
         found = {}
         for split in SPLITS:
+            if f"predictions:{split}" in self.distrusted:
+                continue
             folder = self.out, CONFUSIONS, self.run, split
             paths = [layout.split_path(*folder, epoch) for epoch in epochs]
             counts = self._of_classes(paths, _read_counts)
@@ -275,12 +285,17 @@ class Pool:
         if not network.has_learned:
             return ["within-chance"]
         found = []
+        (of_run,) = [one for one in self.runs if one.run == run]
+        if of_run.distrusted:
+            found.append("distrusted")
         if network.reference is None:
             found.append("no-reference")
         elif len(network.named) < MIN_NAMES:
             found.append("few-names")
         if TEST not in network.counts:
             found.append("no-predictions")
+        elif TRAIN not in network.counts:
+            found.append("no-training-predictions")
         return found
 
     def rows(self) -> list[dict[str, Any]]:
@@ -291,7 +306,7 @@ class Pool:
         if not known:
             return []
         learned = [network for network in known if network.has_learned]
-        network = _mean(learned or known)
+        network = mean_network(learned or known)
         found = suspects.find(network)
         rows = [
             self.row(suspect, rank, network)
@@ -344,6 +359,7 @@ class Pool:
             "of_epochs": len(by_epoch),
             "since_epoch": _since(epochs, by_epoch),
             "epoch_ranks": [0 if one is None else one[1] for one in by_epoch],
+            "tested_epochs": epochs,
             "seeds": seeds,
             "evidence": f"{evidence}.",
             "next_step": f"{next_step}.",
@@ -422,7 +438,16 @@ def _since(
     return since
 
 
-def _mean(networks: Sequence[Network]) -> Network:
+def head_evidence(weight: NDArray[np.floating]) -> tuple[Matrix, Matrix]:
+    """Return Fisher's z ``(C, C)`` of the cosines of the centred class vectors of a
+    head, and the lengths ``(C,)`` of these vectors over their mean.
+    """
+    lengths = np.linalg.norm(centre(as_rows(weight)), axis=1)
+    similarity = fisher(centred_weight_similarity(weight))
+    return similarity, lengths / max(lengths.mean(), TINY)
+
+
+def mean_network(networks: Sequence[Network]) -> Network:
     """Return the mean of the evidence of several networks of a pool."""
     if len(networks) == 1:
         return networks[0]
@@ -454,8 +479,7 @@ def _effect(suspect: Suspect, network: Network) -> dict[str, float]:
 
 
 def _of_pair(suspect: Suspect, network: Network) -> dict[str, float]:
-    close = closeness(pair_residuals(network.similarity))
-    values = _closer_pairs(close, suspect)
+    values = _closer_pairs(network.closeness, suspect)
     if suspect.source == TEST:
         values |= _apart(network, *suspect.members)
     return values
@@ -519,14 +543,15 @@ def _of_name(suspect: Suspect, network: Network) -> dict[str, float]:
     correlation = float(fits[place])
     # Fisher's interval over the other classes.
     half = Z_95 / np.sqrt(max(len(fits) - 4, 1))
+    others = with_diagonal(network.gains, -np.inf)[place]
     centre_of = np.arctanh(np.clip(correlation, -0.999, 0.999))
     return {
         "effect": correlation,
         "low": float(np.tanh(centre_of - half)),
         "high": float(np.tanh(centre_of + half)),
         "usual": float(np.median(fits)),
-        # the name that fits the class best
-        "other": int(network.named[network.gains[place].argmax()]),
+        # the other name that fits the class best
+        "other": int(network.named[others.argmax()]),
     }
 
 

@@ -22,9 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dsi_cli.errors import UsageError, count, require_choice
+from dsi_cli.errors import UsageError, count, listed, require_choice
+from dsi_cli.facts import Fact
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.permutation_null import MIN_Z
+from dsi_cli.queries import facts
 from dsi_cli.queries.comparison import repetitions
 from dsi_cli.queries.comparison.clusters import Clusters
 from dsi_cli.queries.comparison.criteria import (
@@ -47,6 +49,7 @@ from dsi_cli.queries.comparison.runs import (
     ComparedRun,
     common_reference,
     compared_runs,
+    label_facts,
 )
 from dsi_cli.queries.curve_panels import sai_measures
 from dsi_cli.queries.quantities import alignment
@@ -132,6 +135,20 @@ def verdict(equal: EqualAccuracy) -> Verdict:
     return Verdict(first, second, answer, preferred, title, sentence)
 
 
+def _trusted(found: Verdict, runs: Sequence[ComparedRun]) -> Verdict:
+    """Return a verdict, or none on runs with inputs that contradict one another."""
+    names = [run.label for run in runs if run.contradictions]
+    if not names:
+        return found
+    sentence = (
+        f"The inputs of {listed(names, 3)} contradict one another, so dsi draws no"
+        f" conclusion about {found.first} and {found.second}."
+    )
+    return found._replace(
+        answer=UNDECIDED, preferred=None, title=OF_PAIRS[UNDECIDED], sentence=sentence
+    )
+
+
 def _with_intervals(equal: EqualAccuracy) -> list[dict[Any, Any]]:
     """Return the main rows with an interval, and the name of the network that is
     ``higher``; the last accuracy has a section of its own.
@@ -196,6 +213,9 @@ class Comparison:
     # what the confidence intervals cover, and what they do not; empty without intervals
     coverage: str
     notes: list[str]
+    # what makes the label lists of the runs differ; it comes before the verdict
+    facts: list[Fact]
+    tolerance: float  # the largest difference of accuracies that count as equal
     progress: Progress
 
     def __repr__(self) -> str:
@@ -262,6 +282,7 @@ class Comparison:
             self.compared,
             self.measures[0],
             self.split,
+            tolerance=self.tolerance,
             last_only=last_only,
             progress=partial(self.progress, "with each other"),
         )
@@ -364,8 +385,13 @@ def compare(
         equal = at_equal_accuracy(first, second, measures, tolerance, split)
         comparisons.append(equal)
         progress("at equal accuracy", done, len(pairs))
-    verdicts = [verdict(comparison) for comparison in comparisons]
+    verdicts = [
+        _trusted(verdict(comparison), [*first.runs, *second.runs])
+        for comparison, (first, second) in zip(comparisons, pairs, strict=True)
+    ]
     preferred = _preferred(groups, verdicts)
+    noticed = [one for run in runs for one in run.contradictions]
+    notes = [message.line for message in facts.messages(noticed, ())]
     by_completed = repetitions.all_know_completed_epochs(runs)
     return Comparison(
         epochs="epochs completed" if by_completed else "epoch",
@@ -378,7 +404,9 @@ def compare(
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
-        notes=_notes(runs, split),
+        notes=[*notes, *_notes(runs, split)],
+        facts=[one for run in runs[1:] for one in label_facts(runs[0], run)],
+        tolerance=tolerance,
         progress=progress,
     )
 
@@ -462,11 +490,11 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
     if preferred is not None:
         return f"The criteria prefer {preferred} to every other group."
     answers = Counter(item.answer for item in verdicts)
-    listed = "; in ".join(
+    answers_listed = "; in ".join(
         f"{number} {OF_PAIRS[answer].format(network=ONE_NETWORK)}"
         for answer, number in answers.items()
     )
-    return f"Of {len(verdicts)} pairs of networks, in {listed}."
+    return f"Of {len(verdicts)} pairs of networks, in {answers_listed}."
 
 
 def _coverage(comparisons: Sequence[EqualAccuracy]) -> str:
@@ -513,6 +541,11 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
             "epochs are the trainers' own numbers: the way of counting is unknown for"
             f" {', '.join(unknown)}"
         )
+        if len(unknown) < len(runs):
+            notes[-1] += (
+                "; networks whose epochs count differently are compared with each other"
+                " at equal accuracy, or else at their last epochs"
+            )
     # Describe what the runs should have in common, and note what differs.
     described: dict[str, list[str]] = {}
     options = [layout.curve_options(run.results.path, run.name) for run in runs]
@@ -533,8 +566,8 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
     described["kinds of matrices:"] = [f"{run.own or 'none'} of" for run in runs]
     for subject, texts in described.items():
         if len(set(texts)) > 1:
-            listed = ", ".join(
+            of_runs = ", ".join(
                 f"{text} {run.label}" for text, run in zip(texts, runs, strict=True)
             )
-            notes.append(f"different {subject} {listed}")
+            notes.append(f"different {subject} {of_runs}")
     return notes

@@ -49,11 +49,14 @@ class RunAtEpoch:
     epoch: int
     order: NDArray[np.intp]  # the run's class index of each common class ``(C,)``
     split: str
+    # the common classes whose senses differ between the runs: no reference is common
+    other_senses: tuple[int, ...] = ()
 
     @cached_property
-    def key(self) -> tuple[str, int, bytes, str]:
+    def key(self) -> tuple[Any, ...]:
         """The values that identify the network."""
-        return (self.run.label, self.epoch, self.order.tobytes(), self.split)
+        order = self.order.tobytes()
+        return (self.run.label, self.epoch, order, self.split, self.other_senses)
 
     def kept(self, what: Any, make: Callable[[], Value]) -> Value:
         """Return what was made of this network at this epoch for an earlier pair, or
@@ -80,6 +83,9 @@ class RunAtEpoch:
         if kind == "ccsm":  # classes without a sample have a NaN diagonal
             empty = np.flatnonzero(self.counts().sum(axis=1) == 0)
             matrix[empty, empty] = np.nan
+        if kind == "scsm":
+            matrix[list(self.other_senses)] = np.nan
+            matrix[:, list(self.other_senses)] = np.nan
         return matrix
 
     def clusters(self) -> NDArray[np.intp] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,10 @@ from dsi_cli.queries.comparison.network_pairs import NetworkPair, compare_classe
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
 from dsi_cli.queries.comparison.runs import (
     ComparedRun,
+    common_level,
     common_reference,
     match_classes,
+    other_senses,
 )
 
 EQUAL, LAST = "equal accuracy", "last epochs"
@@ -151,15 +153,6 @@ def largest_end(rows: pd.DataFrame) -> float:
     return float(np.nan_to_num(np.abs(ends)).max(initial=0.0)) or 1.0
 
 
-class AccuracyLevel(NamedTuple):
-    """The common accuracy of runs, and the epoch of each run."""
-
-    value: float | None
-    epochs: dict[str, int]
-    # the reason for a missing level; the epochs are then the last ones
-    reason: str | None
-
-
 def at_equal_accuracy(
     first: RepeatedRuns,
     second: RepeatedRuns,
@@ -207,46 +200,18 @@ def runs_at_epochs(
     """Return runs at epochs that are given by label, with the classes of the first; or
     the reason why they cannot be matched.
     """
-    chosen = []
+    orders = []
+    senses: set[int] = set()
     for run in runs:
         classes = match_classes(runs[0], run)
         if classes.order is None:
             return classes.reason or "the classes cannot be matched"
-        chosen.append(RunAtEpoch(run, epochs[run.label], classes.order, split))
-    return chosen
-
-
-def common_level(
-    runs: Sequence[ComparedRun], split: str, tolerance: float
-) -> AccuracyLevel:
-    """Return the highest accuracy that all runs reach and each run's epoch nearest to
-    it, or the last epochs and a reason.
-    """
-    last = {run.label: run.epochs[-1] for run in runs}
-    curves = {}
-    for run in runs:
-        accuracy = run.known("accuracy", split)
-        curve = {epoch: accuracy[epoch] for epoch in run.epochs if epoch in accuracy}
-        if not curve:
-            return AccuracyLevel(None, last, f"{run.label} has no accuracy on {split}")
-        curves[run.label] = curve
-    worst = min(curves, key=lambda label: max(curves[label].values()))
-    level = max(curves[worst].values())
-    guessing = 1 / max(len(run.classes) for run in runs)
-    if level <= guessing + tolerance:
-        reason = f"{worst} does no better than guessing: its best accuracy is"
-        return AccuracyLevel(None, last, f"{reason} {level:.3f}")
-    epochs = {}
-    for label, curve in curves.items():
-        epoch = min(curve, key=lambda epoch: abs(curve[epoch] - level))
-        epochs[label] = epoch
-        if abs(curve[epoch] - level) > tolerance:
-            reason = (
-                f"no accuracy in common within {tolerance:g}: the accuracy of {label}"
-                f" nearest to {level:.3f} is {curve[epoch]:.3f}"
-            )
-            return AccuracyLevel(None, last, reason)
-    return AccuracyLevel(level, epochs, None)
+        orders.append(classes.order)
+        senses.update(other_senses(runs[0], run, classes.order).tolist())
+    return [
+        RunAtEpoch(run, epochs[run.label], order, split, tuple(sorted(senses)))
+        for run, order in zip(runs, orders, strict=True)
+    ]
 
 
 def _chosen_rows(

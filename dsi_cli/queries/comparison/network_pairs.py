@@ -25,6 +25,7 @@ from dsi_cli.queries.comparison.criteria import RunAtEpoch
 from dsi_cli.queries.comparison.runs import (
     CommonClasses,
     ComparedRun,
+    common_level,
     match_classes,
     match_epochs,
 )
@@ -35,6 +36,10 @@ from dsi_cli.queries.run_classes import class_names
 # with more classes, at most this many epochs are compared
 MAX_CLASSES_AT_ALL_EPOCHS = 256
 MAX_EPOCHS = 20
+EQUAL_ACCURACY, LAST_EPOCHS = "accuracy", "last epochs"
+"""The ways to match the epochs of two runs if the number of completed epochs is known for
+one of them alone.
+"""
 NEAREST = 3  # number of nearest classes that are listed
 _NUMBERS = ("value", "null_mean", "null_std", "z", "excess")
 _COUNTS = ("at", "first_epoch", "second_epoch", "classes_used")
@@ -48,6 +53,7 @@ def networks_of(
     measure: str,
     split: str,
     *,
+    tolerance: float = 0.01,
     last_only: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> pd.DataFrame:
@@ -55,15 +61,20 @@ def networks_of(
     the last of them, without confidence intervals; without an epoch, one row with the
     ``reason``.
 
+    Numbers that count differently match no epochs: if the number of completed epochs is
+    known for one network alone, both are compared at equal accuracy within
+    ``tolerance``, as in the table of differences, or else at their last epochs.
+
     The columns are ``first``, ``second``, ``of`` (the two matrices), ``common_classes``,
-    ``classes_by``, ``matched_by``, ``at`` (the number by which epochs are matched),
+    ``classes_by``, ``matched_by``, ``at`` (the number by which epochs are matched; in
+    the case above, the number of completed epochs of the network for which it is known),
     ``first_epoch``, ``second_epoch``, ``measure``, and the fields of `Alignment`.
     ``progress`` is called with the number of finished epochs and that of all.
     """
     rows: list[Row] = []
     jobs: dict[int, list[tuple[Row, RunAtEpoch, RunAtEpoch]]] = {}
     for first, second in combinations(runs, 2):
-        pair, reason, epochs = _matched(first, second, measure, split)
+        pair, reason, epochs = _matched(first, second, measure, split, tolerance)
         if reason is not None:
             rows.append(pair | {"of": None, "reason": reason})
             continue
@@ -83,13 +94,27 @@ def networks_of(
 
 
 def _matched(
-    first: ComparedRun, second: ComparedRun, measure: str, split: str
+    first: ComparedRun,
+    second: ComparedRun,
+    measure: str,
+    split: str,
+    tolerance: float,
 ) -> tuple[Row, str | None, list[tuple[int, RunAtEpoch, RunAtEpoch]]]:
     """Return the description of two networks, the reason why they are not compared, and
     the networks at their common epochs.
     """
     classes = match_classes(first, second)
     matched_by, epochs = match_epochs(first, second)
+    if (first.completed is None) != (second.completed is None):
+        level = common_level([first, second], split, tolerance)
+        matched_by = EQUAL_ACCURACY if level.reason is None else LAST_EPOCHS
+        pair = [level.epochs[run.label] for run in (first, second)]
+        numbers = [
+            run.completed[epoch]
+            for run, epoch in zip((first, second), pair, strict=True)
+            if run.completed is not None
+        ]
+        epochs = [(numbers[0], *pair)]
     described = {
         "first": first.label,
         "second": second.label,

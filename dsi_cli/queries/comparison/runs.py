@@ -3,7 +3,9 @@ two runs have in common.
 
 Classes are matched by the label list, or by WordNet id, or by name, if that identifies
 all classes of a run uniquely. Their order may differ. Epochs are matched by the number
-of completed epochs if both runs have it, or else by the trainers' epoch numbers.
+of completed epochs if both runs have it, or by the trainers' epoch numbers if neither
+has it. If one has it, the numbers count differently, and the epochs of equal accuracy
+or else the last ones are matched.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, count, suggestion
+from dsi_cli.facts import Fact, fact
+from dsi_cli.queries import facts
 from dsi_cli.queries.comparison.clusters import Clusters, cluster_indices
 from dsi_cli.queries.matrices import reference_title
 from dsi_cli.queries.quantities import WSI, Quantity, quantity
@@ -71,6 +75,11 @@ class ComparedRun:
     def reference(self) -> str:
         """The name of the main reference for readers."""
         return reference_title(self.results, self.name)
+
+    @cached_property
+    def contradictions(self) -> list[Fact]:
+        """The facts about inputs of the run that contradict one another."""
+        return facts.contradictions(facts.of_run(self.results.path, self.name))
 
     @cached_property
     def epochs(self) -> list[int]:
@@ -288,6 +297,44 @@ def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     return CommonClasses(most, reason=reason)
 
 
+def other_senses(
+    first: ComparedRun, second: ComparedRun, order: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Return the indices in the first run of the classes that have another WordNet id in
+    the second one; ``order`` is that of `CommonClasses`.
+    """
+    first_ids = first.classes["wnid"].fillna("").to_numpy()
+    second_ids = second.classes["wnid"].fillna("").to_numpy()[order]
+    return np.flatnonzero(first_ids != second_ids)
+
+
+def label_facts(first: ComparedRun, second: ComparedRun) -> list[Fact]:
+    """Return facts about two label lists with the same classes, but in another order or
+    with other senses.
+    """
+    matched = match_classes(first, second)
+    if matched.order is None:
+        return []
+    names = first.classes["name"].tolist()
+    described: dict[str, Any] = {
+        "first": first.label,
+        "second": second.label,
+        "classes": len(names),
+    }
+    facts = []
+    moved = np.flatnonzero(matched.order != np.arange(len(names)))
+    if len(moved):
+        labels = [names[index] for index in moved]
+        facts.append(
+            fact("label-orders-differ", moved=labels, by=matched.by, **described)
+        )
+    senses = other_senses(first, second, matched.order)
+    if len(senses):
+        labels = [names[index] for index in senses]
+        facts.append(fact("senses-differ", labels=labels, **described))
+    return facts
+
+
 def match_epochs(*runs: ComparedRun) -> tuple[str, list[tuple[int, ...]]]:
     """Return the number by which the epochs of runs are matched, epochs completed or
     epoch, and the common epochs in order.
@@ -302,6 +349,48 @@ def match_epochs(*runs: ComparedRun) -> tuple[str, list[tuple[int, ...]]]:
     epochs = [{number: epoch for epoch, number in of.items()} for of in numbers]
     common = sorted(set.intersection(*map(set, epochs)))
     return by, [(number, *(of[number] for of in epochs)) for number in common]
+
+
+class AccuracyLevel(NamedTuple):
+    """The common accuracy of runs, and the epoch of each run."""
+
+    value: float | None
+    epochs: dict[str, int]
+    # the reason for a missing level; the epochs are then the last ones
+    reason: str | None
+
+
+def common_level(
+    runs: Sequence[ComparedRun], split: str, tolerance: float
+) -> AccuracyLevel:
+    """Return the highest accuracy that all runs reach and each run's epoch nearest to
+    it, or the last epochs and a reason.
+    """
+    last = {run.label: run.epochs[-1] for run in runs}
+    curves = {}
+    for run in runs:
+        accuracy = run.known("accuracy", split)
+        curve = {epoch: accuracy[epoch] for epoch in run.epochs if epoch in accuracy}
+        if not curve:
+            return AccuracyLevel(None, last, f"{run.label} has no accuracy on {split}")
+        curves[run.label] = curve
+    worst = min(curves, key=lambda label: max(curves[label].values()))
+    level = max(curves[worst].values())
+    guessing = 1 / max(len(run.classes) for run in runs)
+    if level <= guessing + tolerance:
+        reason = f"{worst} does no better than guessing: its best accuracy is"
+        return AccuracyLevel(None, last, f"{reason} {level:.3f}")
+    epochs = {}
+    for label, curve in curves.items():
+        epoch = min(curve, key=lambda epoch: abs(curve[epoch] - level))
+        epochs[label] = epoch
+        if abs(curve[epoch] - level) > tolerance:
+            reason = (
+                f"no accuracy in common within {tolerance:g}: the accuracy of {label}"
+                f" nearest to {level:.3f} is {curve[epoch]:.3f}"
+            )
+            return AccuracyLevel(None, last, reason)
+    return AccuracyLevel(level, epochs, None)
 
 
 def _identifies(column: pd.Series) -> bool:

@@ -2,7 +2,7 @@
 //
 // A chart is {title, axis, lines, phases, along, isLarge, note, control}, where `along` is the label of the horizontal axis, by
 // default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default
-// the epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the ends {low, high} of
+// the epochs; the chance level {chance, margin}, where a value within the margin is called within chance; the ends {low, high} of
 // the confidence interval or, if `isRange` is true, of a range; `isFaint` for a dashed line; and `isShare` for values in percent.
 // `note` is {label, epoch, text}, rows of text at one point of the line with this label. `control` is an element next to the
 // title. `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high, reason}]}, where low and high
@@ -15,7 +15,6 @@ const MARGIN = { left: 46, right: 12, top: 10, bottom: 38 };
 const LABEL_HEIGHT = 14;
 const PHASE_ROW_HEIGHT = 26;
 const SINGLE_WIDTH = 16; // width of the chance band and the confidence interval of a single epoch, in pixels
-const NORMAL_QUANTILE = 1.96;
 const MANY_LINES = 6; // a chart of more lines has no confidence bands, and one chance band
 
 /** Return a chart: its `node`, `draw()` for the current width, and `mark(epoch, isPointed)` for the cursor. */
@@ -343,7 +342,7 @@ const colourOf = (index) => `c${index % COLOURS} round-${Math.floor(index / COLO
 
 /** Return the line of a curve's values. */
 function rawLine({ epochs, value, low, high, chance, chance_std: chanceStd, z }, index, label) {
-  const margin = chanceStd?.map((std) => (std == null ? null : NORMAL_QUANTILE * std));
+  const margin = chanceStd?.map((std) => (std == null ? null : DATA.min_z * std));
   return { label, colour: colourOf(index), epochs, value, chance, margin, low, high, z };
 }
 
@@ -351,6 +350,6 @@ function rawLine({ epochs, value, low, high, chance, chance_std: chanceStd, z },
 function excessLine({ epochs, excess, low, high, chance, chance_std: chanceStd, z }, index, label, isDistance) {
   const zeros = chance.map((level) => (level == null ? null : 0));
   const scaleAt = (k) => (isDistance ? chance[k] : 1 - chance[k]);
-  const margin = chanceStd?.map((std, k) => (std == null ? null : (NORMAL_QUANTILE * std) / scaleAt(k)));
+  const margin = chanceStd?.map((std, k) => (std == null ? null : (DATA.min_z * std) / scaleAt(k)));
   return { label, colour: colourOf(index), epochs, value: excess, chance: zeros, margin, low, high, z, isExcess: true };
 }

@@ -165,7 +165,7 @@ function tilePoint(quantity, run, epoch) {
   const value = formatNumber((isExcess ? series.excess : series.value)[k], 2);
   const hasInterval = isExcess && low != null && high != null;
   let verdict = z > -DATA.min_z ? "within chance" : "below chance";
-  if (z >= DATA.min_z && !(hasInterval && low <= 0)) verdict = "above chance";
+  if (z >= DATA.min_z) verdict = hasInterval && low <= 0 ? "uncertain" : "above chance";
   let interval = hasInterval ? `${formatNumber(low, 2)} to ${formatNumber(high, 2)}` : "";
   if (!isExcess && chance != null) interval = `chance ${formatNumber(chance, 2)}`;
   return { epoch: series.epochs[k], value, verdict: z == null ? "" : verdict, interval };
