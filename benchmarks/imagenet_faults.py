@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.rows import write
 from dsi_cli import read_head, wordnet_csm
-from dsi_cli.metrics.suspects import fisher, pair_residuals
+from dsi_cli.metrics.pair_residuals import fisher, pair_residuals
 from dsi_cli.similarity import centred_weight_similarity
 
 FOLDER = Path(__file__).resolve().parent

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks import imagenet_faults
 from dsi_cli import Results, open_results
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.metrics.suspects import pair_residuals
+from dsi_cli.metrics.pair_residuals import pair_residuals
 
 PAGE = Path(__file__).parent / "imagenet.md"
 NOTES = imagenet_faults.FOLDER / "imagenet_notes.tsv"

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks import imagenet_faults
 from dsi_cli import read_head, wordnet_csm
-from dsi_cli.metrics.suspects import fisher, pair_residuals
+from dsi_cli.metrics.pair_residuals import fisher, pair_residuals
 from dsi_cli.similarity import centred_weight_similarity
 
 HEAD = "data/heads/imagenet1k-efficientnet-lite0.npy"
