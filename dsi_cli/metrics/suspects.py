@@ -547,11 +547,11 @@ def _dead_classes(network: Network) -> list[Family]:
     minus the logarithm of the length in relation to the median, and that of the images
     of a class for each prediction.
 
-    Predictions that name less than half of the classes are no evidence, because then
-    the network has collapsed.
+    Of a network that has not learned, the lengths are no evidence. Nor are predictions
+    that name less than half of the classes, because then the network has collapsed.
     """
     kind, families = "dead-class", []
-    if network.lengths is not None:
+    if network.lengths is not None and network.has_learned:
         lengths = np.maximum(network.lengths, TINY)
         scores = np.log(np.median(lengths) / lengths)
         families.append(_of_classes(kind, WEIGHTS, scores, network.all))
