@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks import imagenet_faults
 from dsi_cli import Results, open_results
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.metrics.pair_residuals import pair_residuals
+from dsi_cli.metrics.pair_residuals import closeness, pair_residuals
 
 PAGE = Path(__file__).parent / "imagenet.md"
 NOTES = imagenet_faults.FOLDER / "imagenet_notes.tsv"
@@ -47,8 +47,8 @@ dsi analyze examples/imagenet --labels imagenet1k -o dsi-imagenet
 dsi suspects dsi-imagenet
 ```
 """
-PAIRS_TEXT = """The distance says how much closer two classes are than their similarity in WordNet and their similarity
-to all classes explain, in robust standard deviations.
+PAIRS_TEXT = """The closeness says how many times closer two classes are than usual nearest classes are, beyond what their
+similarity to all classes explains. WordNet has no part in this order.
 
 - **Known overlap**: one of the {known} pairs that publications name, or whose relabelled images often have both labels.
   They were collected before any ranking was looked at. `benchmarks/results/imagenet.md` has all of them with their
@@ -57,8 +57,8 @@ to all classes explain, in robust standard deviations.
 - **Mislabelled images**, **shared images**: published annotations of validation images show it.
 - **Look-alike**: no source reports a fault. Similar things with good labels have the same statistic.
 """
-GROUPS_TEXT = """The classes of a group are close for the network and far apart in WordNet. None of the sources below
-describes these groups. The last column is a reason to look at the images and no verdict: the weights do not show what
+GROUPS_TEXT = """The classes of a group are close for the network, and most of them are far apart in WordNet. None of the sources
+below describes these groups. The last column is a reason to look at the images and no verdict: the weights do not show what
 the images share.
 """
 NAMES_TEXT = """dsi compares the sense that ImageNet uses with the other senses of the same word in WordNet. A class whose
@@ -67,9 +67,9 @@ class names that the authors of CLIP corrected.
 """
 FAR_TEXT = """{below} of the {known} known pairs are not among the first 60, for three reasons.
 
-- **WordNet explains it.** Tabby and tiger cat are neighbours in WordNet, so dsi expects them to be close: they have
-  rank {tabby}, and {tabby_plain} if WordNet is left out. Without WordNet, however, only {plain} known pairs are among
-  the first 60, because many natural neighbours come first.
+- **Natural look-alikes come first.** Breeds of dogs and kinds of spiders are as close as faulty pairs. Leaving out what
+  WordNet explains puts {wordnet} known pairs among the first 60, but hides synonyms, which WordNet puts near each other:
+  tabby and tiger cat fall from rank {tabby} to {tabby_wordnet}.
 - **Things in one photograph need not be alike.** Desk, monitor, keyboard and mouse are often in one image, but the
   network learnt to tell them apart: desk and monitor have rank {desk}.
 - **Some overlaps leave no trace.** A totem pole is a pole, but no relabelled image has both labels, and the pair has
@@ -151,33 +151,27 @@ def title(classes: Sequence[int]) -> str:
 
 
 def rankings() -> tuple[NDArray[np.float64], Ranks, Ranks]:
-    """Return the residuals of all pairs, and the ranks with and without WordNet."""
+    """Return the residuals of all pairs without WordNet, and the ranks with and without
+    it.
+    """
     similarity, reference = imagenet_faults.similarity_and_reference()
-    residuals = pair_residuals(similarity, reference)
     plain = pair_residuals(similarity)
     return (
-        residuals,
-        imagenet_faults.pair_ranks(residuals),
+        plain,
+        imagenet_faults.pair_ranks(pair_residuals(similarity, reference)),
         imagenet_faults.pair_ranks(plain),
     )
 
 
-def first_pairs(suspects: pd.DataFrame, ranks: Ranks) -> list[tuple[int, int]]:
-    """Return the first pairs: the duplicates of the table if it ranks them, or those
-    with the largest residuals.
-    """
-    if "rank" in suspects:
-        listed = suspects[suspects["kind"] == "duplicate"].sort_values("rank")
-        pairs = [tuple(sorted(members)) for members in listed["members"]]
-    else:
-        order = np.argsort(np.where(ranks > 0, ranks, ranks.size), axis=None)[:PAIRS]
-        pairs = [divmod(int(place), len(ranks)) for place in order]
-    return pairs[:PAIRS]
+def first_pairs(suspects: pd.DataFrame) -> list[tuple[int, ...]]:
+    """Return the first pairs of classes that may be the same."""
+    listed = suspects[suspects["kind"] == "duplicate"].sort_values("rank")
+    return [tuple(sorted(members)) for members in listed["members"]][:PAIRS]
 
 
 def pair_lines(
     pairs: Sequence[tuple[int, int]],
-    residuals: NDArray[np.float64],
+    close: NDArray[np.float64],
     notes: Sequence[Note],
 ) -> Iterator[str]:
     """Yield the section of the pairs; each pair needs a note."""
@@ -193,14 +187,14 @@ def pair_lines(
     yield f"## The first {len(pairs)} pairs"
     yield ""
     yield PAIRS_TEXT.format(known=known)
-    yield f"The first {len(pairs)} of {len(residuals) * (len(residuals) - 1) // 2:,} pairs: {counts}."
+    yield f"The first {len(pairs)} of {len(close) * (len(close) - 1) // 2:,} pairs: {counts}."
     yield ""
-    yield "| | pair | distance | verdict | what is known | source |"
+    yield "| | pair | closeness | verdict | what is known | source |"
     yield "|---|---|---|---|---|---|"
     for place, pair in enumerate(pairs, start=1):
         note = note_of[pair]
         yield (
-            f"| {place} | {title(pair)} | {residuals[pair]:.1f} | {note.verdict} |"
+            f"| {place} | {title(pair)} | {close[pair]:.1f} | {note.verdict} |"
             f" {note.known} | {note.sources} |"
         )
 
@@ -242,7 +236,9 @@ def name_lines(suspects: pd.DataFrame, notes: Sequence[Note]) -> Iterator[str]:
         yield f"| {place} | {title(row['members'][:1])} | {better} | {known} | {source} |"
 
 
-def far_lines(ranks: Ranks, plain: Ranks, notes: Sequence[Note]) -> Iterator[str]:
+def far_lines(
+    ranks: Ranks, with_wordnet: Ranks, notes: Sequence[Note]
+) -> Iterator[str]:
     """Yield the section of what is not found."""
     pairs = [one.pair for one in imagenet_faults.load_faults()]
     yield "## Known faults that dsi does not put first"
@@ -250,9 +246,9 @@ def far_lines(ranks: Ranks, plain: Ranks, notes: Sequence[Note]) -> Iterator[str
     yield FAR_TEXT.format(
         known=len(pairs),
         below=sum(ranks[pair] > 60 for pair in pairs),
-        plain=sum(plain[pair] <= 60 for pair in pairs),
+        wordnet=sum(with_wordnet[pair] <= 60 for pair in pairs),
         tabby=ranks[281, 282],
-        tabby_plain=plain[281, 282],
+        tabby_wordnet=with_wordnet[281, 282],
         desk=f"{ranks[526, 664]:,}",
         pole=f"{ranks[733, 863]:,}",
     )
@@ -277,13 +273,13 @@ def summary(ranks: Ranks) -> str:
 def page(results: Results) -> str:
     """Return the page."""
     notes, suspects = load_notes(), results.suspects()
-    residuals, ranks, plain = rankings()
+    residuals, with_wordnet, ranks = rankings()
     sections = [
         [INTRO + "\n" + summary(ranks)],
-        pair_lines(first_pairs(suspects, ranks), residuals, notes),
+        pair_lines(first_pairs(suspects), closeness(residuals), notes),
         group_lines(suspects, notes),
         name_lines(suspects, notes),
-        far_lines(ranks, plain, notes),
+        far_lines(ranks, with_wordnet, notes),
         [SOURCES.rstrip()],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
