@@ -160,6 +160,7 @@ def test_suspects_stand_since_the_first_epoch_that_shows_them(results):
     for kind in ("wrong-label", "duplicate"):
         row = first_of(results, kind)
         assert list(row["epoch_ranks"]) == [0, 1, 1, 1]
+        assert list(row["tested_epochs"]) == [1, 2, 3, 4]
         assert (row["since_epoch"], row["seeds"]) == (2, SEEDS)
         assert (row["epochs"], row["of_epochs"]) == (3, 4)
     rows = results.suspects()
