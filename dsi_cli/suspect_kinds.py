@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 WEIGHTS, TEST, TRAIN = "weights", "test", "train"
 SOURCES = (WEIGHTS, TEST, TRAIN)
-"""What shows a suspect: the weights of the head alone, or also the predictions of a
+"""The sources of evidence: the weights of the head alone, or also the predictions of a
 split.
 """
 STRONG, WORTH_A_LOOK, ORDINARY = "strong", "worth a look", "ordinary"
@@ -22,7 +22,7 @@ NOTABLE = (STRONG, WORTH_A_LOOK)  # the grades that are listed by default
 
 @dataclass(frozen=True)
 class Measured:
-    """What a source of evidence shows of a kind, and in which words.
+    """The grades of a kind by one source of evidence, and the words for it.
 
     Parameters
     ----------

@@ -30,7 +30,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from dsi_cli.metrics.class_alignment import align_group
 from dsi_cli.metrics.permutation_null import MIN_Z
@@ -482,6 +481,8 @@ def assignment(counts: NDArray[np.int64], seed: int = 0) -> tuple[Order, float] 
     """
     if len(counts) > MAX_CLASSES:
         return None
+    from scipy.optimize import linear_sum_assignment
+
     half = np.random.default_rng(seed).binomial(counts, 0.5)
     other = counts - half
     _, meant = linear_sum_assignment(half, maximize=True)

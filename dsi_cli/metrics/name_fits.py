@@ -1,4 +1,4 @@
-"""How well names fit classes **[ours]**: the similarities of a class in the network
+"""The fits of names to classes **[ours]**: the similarities of a class in the network
 against those of a name in the reference.
 
 The *fit* of the name ``k`` to class ``i`` is the correlation of row ``i`` of the

@@ -1,4 +1,4 @@
-"""What predictions say about pairs of classes **[ours]**: whether they tell the two
+"""Predictions as evidence about pairs of classes **[ours]**: whether they tell the two
 classes apart, and whether the images of one label look like those of another class.
 
 Counts ``(C, C)`` have the truth, or the label, in rows and the prediction in columns.

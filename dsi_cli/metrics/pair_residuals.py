@@ -1,4 +1,4 @@
-"""How much closer pairs of classes are than other similarities explain **[ours]**.
+"""The residuals of pairs of classes that other similarities do not explain **[ours]**.
 
 The *residual* of a pair is its similarity (Fisher's z of the cosine) minus a
 least-squares fit by one effect for each of its two classes (the additive model of a

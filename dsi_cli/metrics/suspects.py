@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.metrics import class_alignment
 from dsi_cli.metrics.name_fits import (
@@ -84,6 +85,7 @@ MAX_ASYMMETRY = 3.0
 difference between the two directions is certain.
 """
 APART_POWER = 2 / 3  # of the informedness, as a factor of the closeness in a group
+NEAR_QUANTILE = 0.95  # of the reference, above which names say that classes are alike
 PAIRS_PER_CLASS = 6  # the pairs that may belong to a group
 MAX_GROUP = 8  # classes
 MIN_OF_GROUP = 0.5
@@ -180,8 +182,8 @@ class Network:
 
     @property
     def source(self) -> str:
-        """What shows that classes are the same or share something: test predictions, if
-        they tell usual nearest classes apart.
+        """The source that shows that classes are the same or share something: test
+        predictions, if they tell usual nearest classes apart.
         """
         return TEST if self.usual_log_p <= np.log(MAX_USUAL_P) else WEIGHTS
 
@@ -255,6 +257,15 @@ class Network:
     def unexplained(self) -> Values:
         """The closeness of all pairs beyond what the reference explains."""
         return closeness(self.residuals)
+
+    @cached_property
+    def is_near(self) -> NDArray[np.bool_]:
+        """Whether the reference puts a pair ``(C, C)`` among the nearest ones."""
+        if self.reference is None or len(self.named) < MIN_NAMES:
+            return np.zeros_like(self.similarity, dtype=bool)
+        pairs = upper(self.reference)
+        near: NDArray[np.bool_] = self.reference > np.nanquantile(pairs, NEAR_QUANTILE)
+        return near
 
     @cached_property
     def sameness(self) -> Values:
@@ -487,15 +498,19 @@ def _mislabelled_images(network: Network) -> list[Family]:
 def _shortcuts(network: Network) -> list[Family]:
     """Return the family of triples of close classes, with the score of their farthest
     pair: each close pair with the class that is closest to both.
+
+    The names of two pairs of a triple do not say by themselves that they are alike.
     """
-    scores = network.distinct
+    scores, is_near = network.distinct, network.is_near
     first, second = np.triu_indices(len(scores), 1)
     of_pairs = scores[first, second]
     found: dict[tuple[int, ...], float] = {}
     pairs = np.argsort(-of_pairs, kind="stable")[: PAIRS_PER_CLASS * len(scores)]
     for pair in pairs.tolist():
         one, other = int(first[pair]), int(second[pair])
+        near = is_near[one].astype(int) + is_near[other] + is_near[one, other]
         farthest = np.minimum(scores[one], scores[other])
+        farthest[near > 1] = -np.inf
         third = int(farthest.argmax())
         score = float(min(of_pairs[pair], farthest[third]))
         if score > 0:
@@ -547,11 +562,11 @@ def _dead_classes(network: Network) -> list[Family]:
     minus the logarithm of the length in relation to the median, and that of the images
     of a class for each prediction.
 
-    Predictions that name less than half of the classes are no evidence, because then
-    the network has collapsed.
+    Of a network that has not learned, the lengths are no evidence. Nor are predictions
+    that name less than half of the classes, because then the network has collapsed.
     """
     kind, families = "dead-class", []
-    if network.lengths is not None:
+    if network.lengths is not None and network.has_learned:
         lengths = np.maximum(network.lengths, TINY)
         scores = np.log(np.median(lengths) / lengths)
         families.append(_of_classes(kind, WEIGHTS, scores, network.all))
@@ -599,17 +614,21 @@ def candidates(network: Network, kind: str) -> list[Suspect]:
     for _, suspect in turns:
         grown = suspect
         if kind == "shortcut":
-            grown = replace(suspect, members=_grown(network.distinct, suspect.members))
+            grown = replace(suspect, members=_grown(network, suspect.members))
         if _is_new(grown, found):
             found.append(grown)
     return found
 
 
-def _grown(scores: Values, triple: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a triple with the classes whose pairs with all members are close."""
-    group = list(triple)
+def _grown(network: Network, triple: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a triple with the classes whose pairs with all members are close, and
+    whose names are not near to those of all.
+    """
+    scores, group = network.distinct, list(triple)
     while len(group) < MAX_GROUP:
         farthest = scores[group].min(axis=0)
+        near = np.count_nonzero(network.is_near[group], axis=0)
+        farthest[near == len(group)] = -np.inf
         best = int(farthest.argmax())
         usual = np.median(upper(scores[np.ix_(group, group)]))
         if farthest[best] < MIN_OF_GROUP * usual:
