@@ -259,7 +259,6 @@ def test_suspects_of_few_classes_or_no_training_say_what_is_not_sought(tmp_path)
     few = generator.normal(size=(2, 7, 16))
     untrained = generator.normal(size=(2, 100, 64))
     untrained[:, DUPLICATE[1]] = untrained[:, DUPLICATE[0]]
-    untrained[:, DEAD] *= 0.2
     write_run(tmp_path / "runs" / "few", few, names()[:7])
     write_run(tmp_path / "runs" / "untrained", untrained, names())
     results = analyze(tmp_path / "runs", tmp_path / "out", report=False)
@@ -269,5 +268,4 @@ def test_suspects_of_few_classes_or_no_training_say_what_is_not_sought(tmp_path)
     }
     rows = results.suspects()
     assert set(rows["kind"]) == {"dead-class"}
-    notable = rows[rows["grade"] != ORDINARY]
-    assert notable[["run", "class_index"]].values.tolist() == [["untrained", DEAD]]
+    assert set(rows["run"]) == {"few"}
