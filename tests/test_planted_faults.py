@@ -47,8 +47,9 @@ def test_suspects_of_planted_faults_are_the_first_of_their_kind(planted, suspect
     }
     first = {(kind, names) for kind, names, rank, _ in found if rank <= FIRST}
     assert expected <= first
+    # Grades may be lower, but nothing else has the highest.
     strong = {(kind, names) for kind, names, _, grade in found if grade == STRONG}
-    assert strong == expected
+    assert strong <= expected
 
 
 def test_suspects_of_the_clean_twin_are_not_strong(suspects_of):

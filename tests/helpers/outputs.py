@@ -272,6 +272,7 @@ def suspect(kind: str, *members: int, **values: object) -> dict[str, object]:
         "of_epochs": 3,
         "since_epoch": 2,
         "epoch_ranks": [4, 1, 1],
+        "tested_epochs": [1, 2, 3],
         "seeds": 1,
         "evidence": "They are \x1b[31m alike.",
         "next_step": "Merge them.",

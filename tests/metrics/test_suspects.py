@@ -191,14 +191,14 @@ def test_find_in_training_predictions_returns_the_label_and_the_class(errors):
     assert strong(only_test) == set()
 
 
-def test_find_in_an_untrained_network_returns_only_dead_classes():
+def test_find_in_an_untrained_network_returns_only_classes_never_predicted():
     weight = np.random.default_rng(10).normal(size=(CLASSES, 64))
     weight[50] = weight[4]
     weight[7] *= 0.2
-    found = suspects.find(network(weight))
-    assert {kind for kind, of_kind in found.items() if of_kind} == {"dead-class"}
-    assert found["dead-class"][0].members == (7,)
-    assert found["dead-class"][1].grade == ORDINARY
+    assert not any(suspects.find(network(weight)).values())
+    counts = told_apart_counts()
+    counts[:, 9] = 0
+    assert strong(network(weight, counts={"test": counts})) == {("dead-class", (9,))}
 
 
 @pytest.mark.parametrize("size", [8, 12])
