@@ -260,7 +260,7 @@ class Network:
 
     @cached_property
     def is_near(self) -> NDArray[np.bool_]:
-        """Whether the reference puts a pair ``(C, C)`` among the nearest ones."""
+        """True if the reference puts a pair ``(C, C)`` among the nearest ones."""
         if self.reference is None or len(self.named) < MIN_NAMES:
             return np.zeros_like(self.similarity, dtype=bool)
         pairs = upper(self.reference)
