@@ -93,7 +93,7 @@ def test_title_tells_classes_with_one_name_apart(classes, expected):
     assert make_imagenet.title(classes) == expected
 
 
-def test_first_pairs_are_in_the_order_of_the_table_if_it_has_ranks():
+def test_first_pairs_are_the_duplicates_in_their_order():
     suspects = pd.DataFrame(
         {
             "kind": ["duplicate", "shortcut", "duplicate"],
@@ -101,15 +101,7 @@ def test_first_pairs_are_in_the_order_of_the_table_if_it_has_ranks():
             "rank": [2, 1, 1],
         }
     )
-    ranks = np.zeros((6, 6), dtype=np.intp)
-    assert make_imagenet.first_pairs(suspects, ranks) == [(0, 4), (2, 5)]
-
-
-def test_first_pairs_without_ranks_are_those_with_the_largest_residuals():
-    suspects = pd.DataFrame({"kind": [], "members": []})
-    ranks = imagenet_faults.pair_ranks(np.array([[0, 1, 3], [1, 0, 2], [3, 2, 0.0]]))
-    first = make_imagenet.first_pairs(suspects, ranks)
-    assert first[:3] == [(0, 2), (1, 2), (0, 1)]
+    assert make_imagenet.first_pairs(suspects) == [(0, 4), (2, 5)]
 
 
 def test_a_group_has_the_note_that_shares_half_of_its_classes():

@@ -11,8 +11,6 @@ from helpers.pictures import encoded
 from PIL import Image
 from safetensors.numpy import load_file
 
-from dsi_cli.store.schema import SUSPECTS
-
 CLASSES, IMAGES, EPOCHS = 12, 10, 3
 
 
@@ -210,15 +208,11 @@ def test_is_same_compares_the_classes_by_kind(script, kind, members, listed, exp
 
 def test_found_rank_is_the_best_of_the_rows_of_the_fault(script):
     fault = script.Fault("duplicate", [1, 2])
-    ranked = [(1, [3, 4]), (2, [2, 1]), (3, [1, 2])]
+    ranked = [(1, [3, 4], "strong"), (2, [2, 1], "strong"), (3, [1, 2], "ordinary")]
     assert script.found_rank(fault, ranked) == 2
     assert script.found_rank(fault, ranked[:1]) is None
 
 
-@pytest.mark.skipif(
-    all(column.name != "rank" for column in SUSPECTS.columns),
-    reason="suspects have no rank within a kind",
-)
 def test_measure_counts_the_planted_faults_of_all_cases(script, written):
     _, folder = written
     lines = list(script.measure(folder.parent))

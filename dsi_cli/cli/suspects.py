@@ -42,12 +42,13 @@ def suspects(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """List classes, pairs and groups that deserve a look, a list for each question.
+    """List classes, pairs and groups that deserve a look.
 
-    Each suspect has its grade (strong, worth a look or ordinary), its evidence and the
-    next step, which -q leaves out. Runs with the same classes are judged together;
-    --run lists the suspects whose strongest evidence is in this run. --json has all
-    suspects of the kinds, also the ordinary ones.
+    There is a list for each question, such as which classes may be the same. Each
+    suspect has its grade (strong, worth a look or ordinary), its evidence and the next
+    step, which -q leaves out. Runs with the same classes are judged together; --run
+    lists the suspects whose strongest evidence is in this run. --json has all suspects
+    of the kinds, also the ordinary ones.
 
     Examples
     --------

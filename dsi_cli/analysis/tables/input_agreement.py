@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.analysis.evaluation.split_evaluations import SplitEvaluations
 from dsi_cli.analysis.semantics import class_labels
 from dsi_cli.analysis.tables.result_tables import RunRows
 from dsi_cli.checkpoints.discovery import printable
@@ -62,7 +63,7 @@ def of_run(rows: RunRows) -> list[Fact]:
     of_log = [
         found
         for split in rows.plan.evaluations.splits[rows.run.name]
-        if f"predictions:{split.split}" not in known
+        if f"predictions:{split.split}" not in known and not _ran_model(rows, split)
         for found in _of_log(rows, split.split)
     ]
     return [*of_orders, *of_log]
@@ -99,16 +100,27 @@ def _contradictions(
         if result is not None and isinstance(result.counts, np.ndarray):
             counts[split.split] = result.counts[:, :classes].astype(np.int64)
     weight = np.asarray(head.weight, dtype=np.float64).reshape(classes, -1)
-    values = rows.trainer_values(record)
+    accuracy = None
+    if not any(_ran_model(rows, split) for split in splits):
+        accuracy = rows.trainer_values(record).get("test_accuracy")
     inputs = Inputs(
         weight=weight,
         similarity=weight_similarity(weight).astype(np.float64),
         reference=_reference(rows),
         counts=counts,
         orders=_orders(rows, nearby),
-        accuracy=values.get("test_accuracy"),
+        accuracy=accuracy,
     )
     return input_agreement.contradictions(inputs)
+
+
+def _ran_model(rows: RunRows, split: SplitEvaluations) -> bool:
+    """Return whether dsi ran a model for a split. A difference from the log then has a
+    warning of its own, about the preprocessing.
+    """
+    return any(
+        split.info(record).get("from", {}).get("model") for record in rows.records
+    )
 
 
 def _reference(rows: RunRows) -> NDArray[np.float64] | None:

@@ -559,7 +559,8 @@ def _of_dead(suspect: Suspect, network: Network) -> dict[str, float]:
     one = suspect.members[0]
     if suspect.source == WEIGHTS:
         assert network.lengths is not None
-        return {"effect": float(network.lengths[one] / np.median(network.lengths))}
+        usual = max(float(np.median(network.lengths)), TINY)
+        return {"effect": float(network.lengths[one] / usual)}
     counts = network.counts[TEST]
     images, predicted = float(counts[one].sum()), float(counts[:, one].sum())
     share, low, high = wilson(min(predicted, images), images)
