@@ -58,6 +58,9 @@ class Story:
     """A run that changes between calls, its results folder, and the files that were
     removed from it.
 
+    All files of predictions have both splits, since a file of one split would leave
+    those of the other as they are.
+
     `numbered` runs name their files by epoch, and the others by step, whose order
     numbers them.
     """
@@ -97,16 +100,24 @@ class Story:
             )
         targets = np.array([ANIMALS[number] for number in targets])
         np.save(folder / "targets.npy", targets)
-        table = pd.DataFrame(
-            {
+        tables = []
+        for split, of_split in (("test", targets), ("train", targets[::-1])):
+            columns = {
+                "split": split,
                 "epoch": every.repeat(SAMPLES),
-                "target": np.tile(targets, len(every)),
+                "target": np.tile(of_split, len(every)),
                 "prediction": generator.choice(ANIMALS, len(every) * SAMPLES),
             }
+            tables.append(pd.DataFrame(columns))
+        pd.concat(tables).to_csv(folder / "named.csv", index=False)
+        numbers = generator.integers(0, len(ANIMALS), (2, len(every), SAMPLES))
+        np.savez(
+            folder / "named_targets.npz",
+            predictions=numbers[0],
+            train_predictions=numbers[1],
+            train_targets=targets[::-1],
+            epochs=every,
         )
-        table.to_csv(folder / "named.csv", index=False)
-        numbers = generator.integers(0, len(ANIMALS), (len(every), SAMPLES))
-        np.savez(folder / "named_targets.npz", predictions=numbers, epochs=every)
         (folder / "map.csv").write_text("name,synset\nbird,bird.n.02\n")
         (folder / "another_order.txt").write_text("\n".join(ANOTHER_ORDER))
         self.mapping: str | None = None

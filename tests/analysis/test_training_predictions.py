@@ -188,6 +188,24 @@ def test_predictions_of_both_splits_in_one_file_come_before_nearby_files(
     assert list(accuracies(out, "train")) == [2, 3], "those next to the checkpoints"
 
 
+def test_a_later_file_of_test_predictions_keeps_the_training_predictions(
+    make_run, tmp_path
+):
+    run, out, train = make_run(), tmp_path / "out", train_predictions(4)
+    arrays = {"train_predictions": train, "train_targets": TRAIN_TARGETS}
+    np.savez(
+        tmp_path / "both.npz", predictions=drawn(TARGETS, 4), targets=TARGETS, **arrays
+    )
+    later = drawn(TARGETS, 4, seed=5)
+    np.savez(tmp_path / "later.npz", predictions=later, targets=TARGETS)
+    for name in ("both.npz", "later.npz"):
+        evaluation = Evaluation(predictions=str(tmp_path / name))
+        (told,) = analyze([run], out, Options(draws=0, evaluation=evaluation)).runs
+    assert told.evaluated == 4
+    assert accuracies(out, "test") == accuracies_of(dict(enumerate(later)), TARGETS)
+    assert accuracies(out, "train") == accuracies_of(dict(enumerate(train)))
+
+
 def test_a_head_that_grows_has_training_predictions_of_its_largest(tmp_path):
     run, out = tmp_path / "run", tmp_path / "out"
     run.mkdir()
